@@ -1,0 +1,72 @@
+"""The Application: what every command shares: the environment, where output goes, and how it looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nexus_ops.environment import Environment, find_inventories, select_environment
+from nexus_ops.errors import UsageError
+
+if TYPE_CHECKING:
+    from nexus_ops.intent.model import Intent
+
+
+@dataclass
+class Application:
+    """One invocation of the CLI. `json` is set by a command's `--json`: then stdout carries one document only."""
+
+    environment_name: str | None = None
+    inventories_given: Path | None = None
+    verbosity: int = 0
+    json: bool = False
+    _answered: bool = field(default=False, repr=False)
+
+    @cached_property
+    def inventories(self) -> Path:
+        """Return the inventories folder; raises UsageError where there is none."""
+        return find_inventories(self.inventories_given)
+
+    @cached_property
+    def environment(self) -> Environment:
+        """Return the selected environment; raises UsageError when the choice is not clear."""
+        return select_environment(self.inventories, self.environment_name)
+
+    @cached_property
+    def intent(self) -> Intent:
+        """Return the validated intent of the environment; raises IntentError with all faults."""
+        from nexus_ops.intent.load import load_intent
+
+        return load_intent(self.environment.intent)
+
+    def say(self, text: str = "") -> None:
+        """Write a line for the person: to stdout, or to stderr when stdout belongs to a JSON document."""
+        sys.stderr.write(text + "\n") if self.json else sys.stdout.write(text + "\n")
+
+    def complain(self, text: str) -> None:
+        """Write a line to stderr."""
+        sys.stderr.write(text + "\n")
+
+    def answer(self, document: Any) -> None:
+        """Write the one JSON document of a `--json` call to stdout."""
+        self._answered = True
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+    @property
+    def answered(self) -> bool:
+        """Whether the JSON document is out already."""
+        return self._answered
+
+    def confirm(self, question: str, *, yes: bool) -> bool:
+        """Return whether to go ahead: `yes`, or the person's answer. Raises UsageError when nobody can be asked."""
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError("this changes machines and there is no terminal to ask on", next_step="look at the plan, then add --yes")
+        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -1,0 +1,90 @@
+"""The root command, and the one place where errors turn into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from nexus_ops import __version__
+from nexus_ops.cli.app import Application
+from nexus_ops.errors import ExitCode, NexusError
+
+cli = typer.Typer(
+    name="nexus-ops",
+    help="High availability and monitoring for plain Linux machines, without Kubernetes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"nexus-ops {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def root(
+    context: typer.Context,
+    env: Annotated[str | None, typer.Option("--env", "-e", help="Environment (or NEXUS_ENV); default: the only one.")] = None,
+    inventories: Annotated[Path | None, typer.Option(help="Folder of the environments; default: inventories/ here or above.")] = None,
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; repeat for Ansible's own output.")] = 0,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Read the global options."""
+    application: Application = context.obj
+    application.environment_name = env
+    application.inventories_given = inventories
+    application.verbosity = verbose
+
+
+def _fail(application: Application, error: NexusError) -> int:
+    for line in error.lines():
+        application.complain(f"error: {line}")
+    if application.json and not application.answered:
+        application.answer({"ok": False, "error": {"message": "; ".join(error.lines())}})
+    return error.exit_code
+
+
+def _crash(error: BaseException) -> int:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="nexus-ops-crash-", suffix=".log", delete=False) as report:
+        report.write(f"nexus-ops {__version__} {sys.version}\n")
+        traceback.print_exception(error, file=report)
+    sys.stderr.write(
+        f"error: nexus-ops has a bug ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}); "
+        f"please report it with {report.name}\n"
+    )
+    return ExitCode.FAILED
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with one of `ExitCode`."""
+    application = Application()
+    try:
+        result = typer.main.get_command(cli)(obj=application, standalone_mode=False, prog_name="nexus-ops")
+        code = result if isinstance(result, int) else ExitCode.DONE
+    except NexusError as error:
+        code = _fail(application, error)
+    except click.exceptions.Abort:
+        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = ExitCode.FAILED
+    except Exception as error:  # noqa: BLE001  the last resort: a bug, reported without a traceback on the screen
+        code = _crash(error)
+    sys.exit(int(code))
