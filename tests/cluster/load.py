@@ -15,6 +15,7 @@ import ipaddress
 import itertools
 import json
 import math
+import signal
 import sys
 import time
 import uuid
@@ -125,6 +126,7 @@ class Load:
     timeout: float = MAX_TIMEOUT
     keep_alive: bool = False
     prefix: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    _stopped: bool = field(default=False, repr=False)
     _idle: list[Connection] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -144,18 +146,25 @@ class Load:
         return sorted(due, key=lambda entry: entry[0])
 
     async def run(self) -> list[Outcome]:
-        """Return what became of each request, in the order of the schedule, once all have ended."""
+        """Return what became of each request, in the order of the schedule, once all have ended. SIGTERM is `stop`."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
         start = asyncio.get_running_loop().time()
         tasks = []
         for scheduled, stream, request_id in self.schedule():
             delay = start + scheduled - asyncio.get_running_loop().time()
             if delay > 0:
                 await asyncio.sleep(delay)
+            if self._stopped:
+                break
             tasks.append(asyncio.create_task(self._request(start, stream, Outcome(stream.name, request_id, scheduled))))
         outcomes = await asyncio.gather(*tasks)
         for _, writer in self._idle:
             writer.close()
         return list(outcomes)
+
+    def stop(self) -> None:
+        """Schedule no more requests: `run` returns once those under way have ended."""
+        self._stopped = True
 
     async def _request(self, start: float, stream: Stream, outcome: Outcome) -> Outcome:
         loop = asyncio.get_running_loop()

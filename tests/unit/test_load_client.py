@@ -193,6 +193,22 @@ def test_loads_without_bounds_are_refused() -> None:
             Load(target, streams, seconds, timeout)
 
 
+def test_a_stopped_load_ends_early_and_reports_what_it_sent() -> None:
+    server = LoopbackServer(lambda n: GOOD)
+
+    async def stopped_after(seconds: float) -> list[Outcome]:
+        listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        load = Load(Target("127.0.0.1", listener.sockets[0].getsockname()[1]), [GET], 30)
+        asyncio.get_running_loop().call_later(seconds, os.kill, os.getpid(), signal.SIGTERM)
+        outcomes = await load.run()
+        listener.close()
+        return outcomes
+
+    outcomes = asyncio.run(stopped_after(0.3))
+    assert 10 <= len(outcomes) <= 20
+    assert [outcome.error for outcome in outcomes] == [None] * len(outcomes)
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     port = free_port()
