@@ -56,7 +56,8 @@ def find_inventories(given: Path | None = None, start: Path | None = None) -> Pa
     if given is not None:
         if not given.is_dir():
             raise UsageError(
-                f"{given}: no such folder", next_step="name the folder that holds your environments, or run: nexus-ops init"
+                f"{given}: no such folder",
+                next_step="name the folder that holds your environments, or run: nexus-ops init",
             )
         return given.absolute()
     here = (start or Path.cwd()).absolute()

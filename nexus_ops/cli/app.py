@@ -65,8 +65,14 @@ class Application:
         """Return whether to go ahead: `yes`, or the person's answer. Raises UsageError when nobody can be asked."""
         if yes:
             return True
-        if not sys.stdin.isatty():
-            raise UsageError("this changes machines and there is no terminal to ask on", next_step="look at the plan, then add --yes")
+        self.require_terminal()
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def require_terminal(self) -> None:
+        """Raise UsageError when there is no terminal to ask a person on."""
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "this changes machines and there is no terminal to ask on", next_step="look at the plan, then add --yes"
+            )

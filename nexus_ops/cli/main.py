@@ -11,6 +11,10 @@ import typer
 
 from nexus_ops import __version__
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.apply import apply, plan
+from nexus_ops.cli.bootstrap import bootstrap
+from nexus_ops.cli.inventory import inventory
+from nexus_ops.cli.runs import runs
 from nexus_ops.errors import ExitCode, NexusError
 
 cli = typer.Typer(
@@ -22,6 +26,10 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+for command in (bootstrap, inventory, plan, apply):
+    cli.command()(command)
+cli.add_typer(runs)
+
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -32,10 +40,18 @@ def _show_version(asked: bool) -> None:
 @cli.callback()
 def root(
     context: typer.Context,
-    env: Annotated[str | None, typer.Option("--env", "-e", help="Environment (or NEXUS_ENV); default: the only one.")] = None,
-    inventories: Annotated[Path | None, typer.Option(help="Folder of the environments; default: inventories/ here or above.")] = None,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; repeat for Ansible's own output.")] = 0,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+    env: Annotated[
+        str | None, typer.Option("--env", "-e", help="Environment (or NEXUS_ENV); default: the only one.")
+    ] = None,
+    inventories: Annotated[
+        Path | None, typer.Option(help="Folder of the environments; default: inventories/ here or above.")
+    ] = None,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say more; repeat for Ansible's own output.")
+    ] = 0,
+    version: Annotated[  # noqa: ARG001  the callback shows it
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Read the global options."""
     application: Application = context.obj
@@ -59,9 +75,10 @@ def _crash(error: BaseException) -> int:
     with tempfile.NamedTemporaryFile("w", prefix="nexus-ops-crash-", suffix=".log", delete=False) as report:
         report.write(f"nexus-ops {__version__} {sys.version}\n")
         traceback.print_exception(error, file=report)
+    reason = (str(error).splitlines() or ["no message"])[0]
     sys.stderr.write(
-        f"error: nexus-ops has a bug ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}); "
-        f"please report it with {report.name}\n"
+        f"error: nexus-ops has a bug ({type(error).__name__}: {reason}); please report it with {report.name}
+"
     )
     return ExitCode.FAILED
 
@@ -85,6 +102,6 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         code = ExitCode.FAILED
-    except Exception as error:  # noqa: BLE001  the last resort: a bug, reported without a traceback on the screen
+    except Exception as error:  # the last resort: a bug, reported without a traceback on the screen
         code = _crash(error)
     sys.exit(int(code))

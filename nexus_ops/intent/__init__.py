@@ -1,0 +1,1 @@
+"""What the person intends: nexus.yml, read and validated."""

@@ -99,7 +99,7 @@ Source = PathSource | GitSource | ArchiveSource | ImageSource
 
 @dataclass(frozen=True)
 class Health:
-    """How a service's health is asked. An empty `path`: a TCP connection is all there is to ask. Durations as written."""
+    """How a service's health is asked. Without a `path` a TCP connection is all there is to ask. Durations as written."""
 
     path: str = ""
     interval: str = "500ms"

@@ -1,0 +1,128 @@
+"""What happens during a run: ansible-runner's events, reduced to what a person or a script wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What an event says."""
+
+    TASK = "task"  # a task begins, on no host yet
+    STARTED = "started"  # a task begins on `host`
+    OK = "ok"
+    CHANGED = "changed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    IGNORED = "ignored"  # failed or unreachable, and the playbook goes on as if nothing were
+    UNREACHABLE = "unreachable"
+    OUTPUT = "output"  # text of Ansible itself: warnings and errors outside of tasks
+    STATS = "stats"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that a task changed, or would change: `text` is a unified diff or a sentence."""
+
+    task: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. `message` is set for failures and output, `changes` for changed tasks, `stats` at the end."""
+
+    kind: Kind
+    host: str = ""
+    task: str = ""
+    message: str = ""
+    changes: tuple[Change, ...] = ()
+    stats: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stdout: str = ""
+    pid: int = 0
+
+
+def read_event(raw: Mapping[str, Any]) -> Event | None:
+    """Return the event that ansible-runner's `raw` one stands for, None for those that say nothing of interest."""
+    data = raw.get("event_data") or {}
+    host, task = data.get("host", ""), data.get("task", "")
+    common = {"host": host, "task": task, "stdout": raw.get("stdout", ""), "pid": raw.get("pid", 0) or 0}
+    result = data.get("res") or {}
+    match raw.get("event"):
+        case "playbook_on_task_start" | "playbook_on_handler_task_start":
+            return Event(Kind.TASK, **{**common, "task": data.get("name") or task})
+        case "runner_on_start":
+            return Event(Kind.STARTED, **common)
+        case "runner_on_ok":
+            if result.get("changed"):
+                return Event(Kind.CHANGED, **common, changes=tuple(_changes(task, result)))
+            return Event(Kind.OK, **common)
+        case "runner_on_skipped":
+            return Event(Kind.SKIPPED, **common)
+        case "runner_on_failed":
+            kind = Kind.IGNORED if data.get("ignore_errors") else Kind.FAILED
+            return Event(kind, **common, message=failure_message(result))
+        case "runner_on_unreachable":
+            kind = (
+                Kind.IGNORED if result.get("ignore_unreachable") or data.get("ignore_unreachable") else Kind.UNREACHABLE
+            )
+            return Event(kind, **common, message=failure_message(result))
+        case "playbook_on_stats":
+            return Event(Kind.STATS, **common, stats=_stats(data))
+        case "error" | "warning" | "verbose" | "deprecated":
+            return Event(Kind.OUTPUT, **common, message=str(raw.get("stdout", "")).strip())
+    return Event(Kind.OUTPUT, **common) if raw.get("stdout") else None
+
+
+def failure_message(result: Mapping[str, Any]) -> str:
+    """Return the reason of a failed result in few lines: the module's message, else the end of what it printed."""
+    items = [item for item in result.get("results", []) if isinstance(item, Mapping) and item.get("failed")]
+    if items:
+        return "; ".join(dict.fromkeys(failure_message(item) for item in items))
+    message = str(result.get("msg") or result.get("censored") or "").strip()
+    detail = str(result.get("module_stderr") or result.get("stderr") or result.get("module_stdout") or "").strip()
+    if detail and ("MODULE FAILURE" in message or not message or message == "non-zero return code"):
+        return detail.splitlines()[-1].strip()
+    return message or "failed without a message"
+
+
+def _changes(task: str, result: Mapping[str, Any]) -> list[Change]:
+    diffs = result.get("diff")
+    if not diffs and result.get("results"):
+        return [change for item in result["results"] if item.get("changed") for change in _changes(task, item)]
+    entries = diffs if isinstance(diffs, list) else [diffs] if diffs else []
+    changes = [Change(task, text) for text in map(_diff_text, entries) if text]
+    return changes or [Change(task, "; ".join(map(str, result.get("steps") or [])) or "changes")]
+
+
+def _diff_text(entry: Any) -> str:
+    """Return one of Ansible's diff entries as text: prepared, or from what was before and after."""
+    import difflib
+
+    if not isinstance(entry, Mapping):
+        return ""
+    if "prepared" in entry:
+        return str(entry["prepared"]).rstrip()
+    before, after = _lines(entry.get("before", "")), _lines(entry.get("after", ""))
+    old = str(entry.get("before_header") or "before")
+    new = str(entry.get("after_header") or old)
+    return "\n".join(line.rstrip("\n") for line in difflib.unified_diff(before, after, old, new))
+
+
+def _lines(value: Any) -> list[str]:
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value, indent=2, sort_keys=True)
+    return text.splitlines(keepends=True)
+
+
+def _stats(data: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    columns = {"ok": "ok", "changed": "changed", "failures": "failed", "dark": "unreachable"}
+    hosts = {host for column in (*columns, "skipped", "processed") for host in data.get(column) or {}}
+    return {
+        host: {name: int((data.get(column) or {}).get(host, 0)) for column, name in columns.items()}
+        for host in sorted(hosts)
+    }

@@ -1,0 +1,198 @@
+"""One run from beginning to end: inventory, record, Ansible, result."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from nexus_ops.content import find_content
+from nexus_ops.environment import Environment
+from nexus_ops.errors import ExitCode, UnreachableError, UsageError
+from nexus_ops.events import Event
+from nexus_ops.intent.model import Intent
+from nexus_ops.inventory import refresh_inventory, retired_hosts
+from nexus_ops.runner import Outcome, execute, plan_invocation
+from nexus_ops.runs import start_record
+from nexus_ops.secrets import ensure_secrets
+
+PLAYBOOKS = {"ha": "ha", "all": "site", "bootstrap": "bootstrap"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a run did not succeed: the first cause, and what to do about it."""
+
+    node: str
+    task: str
+    message: str
+    next_step: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a run."""
+
+    run: str
+    outcome: Outcome
+    exit_code: ExitCode
+    problems: tuple[Problem, ...]
+    retired_left: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` shows."""
+        document: dict[str, Any] = {
+            "ok": self.exit_code == ExitCode.DONE,
+            "changed": self.outcome.changed,
+            "nodes": self.outcome.stats,
+            "run": self.run,
+            "seconds": round(self.outcome.seconds, 1),
+        }
+        if self.problems:
+            first = self.problems[0]
+            document["error"] = {"node": first.node, "task": first.task, "message": first.message}
+        return document
+
+
+def run_playbook(
+    environment: Environment,
+    intent: Intent,
+    target: str,
+    *,
+    command: str,
+    stream: TextIO,
+    check: bool = False,
+    limit: str | None = None,
+    verbosity: int = 0,
+    extra_variables_file: Path | None = None,
+) -> Result:
+    """Run the playbook of `target` and return what came out of it; progress goes to `stream`.
+
+    Raises UsageError for a limit that names nobody, and UnreachableError when a node's host key was never pinned.
+    """
+    from nexus_ops.ui.progress import show_progress
+
+    ensure_secrets(environment)
+    inventory = refresh_inventory(environment, intent)
+    nodes = select_nodes(intent, inventory, limit)
+    if target != "bootstrap":
+        require_pinned_keys(environment, intent, nodes)
+    invocation = plan_invocation(
+        find_content(),
+        PLAYBOOKS[target],
+        environment.hosts,
+        check=check,
+        limit=limit,
+        extra_variables_file=extra_variables_file,
+        verbosity=max(0, verbosity - 1),
+    )
+    record = start_record(environment, command, PLAYBOOKS[target], limit)
+    with record.log.open("w", encoding="utf-8") as log:
+        try:
+            title = f"{command} · {environment.name}"
+            with show_progress(stream, log, title, nodes, verbosity) as progress:
+                outcome = execute(invocation, progress.handle, progress.tick)
+        except BaseException:
+            record.save(result="crashed")
+            raise
+    result = _judge(record.identifier, outcome, retired_hosts(inventory))
+    record.save(**{"result": result.exit_code.name.lower(), **result.document()})
+    if target != "bootstrap" and not check and limit is None and result.exit_code is ExitCode.DONE:
+        refresh_inventory(environment, intent, cleaned=retired_hosts(inventory) - set(result.retired_left))
+    return result
+
+
+def select_nodes(intent: Intent, inventory: dict[str, Any], limit: str | None) -> list[str]:
+    """Return the nodes of the intent that a run with `limit` is about.
+
+    The limit is Ansible's: names, groups and patterns, `!` to leave out.
+    Raises UsageError for a word that names nothing.
+    """
+    names = list(inventory["all"]["hosts"])
+    groups = {group: list(body["hosts"]) for group, body in inventory["all"]["children"].items()}
+    if not limit:
+        return list(intent.nodes)
+    chosen: set[str] = set()
+    words = [word for word in re.split(r"[,:]", limit) if word]
+    if words and all(word.startswith("!") for word in words):
+        chosen = set(names)
+    for word in words:
+        bare = word.lstrip("!&")
+        members = _members(bare, names, groups)
+        if members is None:
+            near = difflib.get_close_matches(bare, [*names, *groups], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join([*names, *groups])}"
+            raise UsageError(f"--limit names {bare!r}, which is no node or group", next_step=hint)
+        if word.startswith("!"):
+            chosen -= members
+        elif word.startswith("&"):
+            chosen &= members
+        else:
+            chosen |= members
+    if not chosen:
+        raise UsageError(f"--limit {limit!r} leaves no node", next_step="name at least one")
+    return [name for name in intent.nodes if name in chosen]
+
+
+def _members(word: str, names: list[str], groups: dict[str, list[str]]) -> set[str] | None:
+    import fnmatch
+
+    if word in {"all", "*"}:
+        return set(names)
+    found = set(fnmatch.filter(names, word))
+    for group in fnmatch.filter(groups, word):
+        found |= set(groups[group])
+    return found if found or word in groups else None
+
+
+def require_pinned_keys(environment: Environment, intent: Intent, nodes: Iterable[str]) -> None:
+    """Raise UnreachableError when one of `nodes` was never bootstrapped: no host key of it is pinned."""
+    from nexus_ops.hostkeys import read_pinned
+
+    pinned = read_pinned(environment.known_hosts)
+    missing = [
+        name for name in nodes if intent.nodes[name].address != "localhost" and not pinned.knows(intent.nodes[name])
+    ]
+    if missing:
+        names = " ".join(missing)
+        raise UnreachableError(
+            f"no host key is pinned for {', '.join(missing)}; nothing was changed",
+            next_step=f"run: nexus-ops --env {environment.name} bootstrap {names}",
+        )
+
+
+def _judge(run: str, outcome: Outcome, retired: set[str]) -> Result:
+    """Return the result of `outcome`, with every cause and the next step for the person."""
+    problems = [
+        Problem(event.host, event.task, event.message, f"see: nexus-ops runs show {run}") for event in outcome.failures
+    ]
+    problems += [_unreachable(event, outcome) for event in outcome.unreachable]
+    if outcome.interrupted:
+        code = ExitCode.INTERRUPTED
+    elif outcome.failures:
+        code = ExitCode.FAILED
+    elif outcome.unreachable:
+        code = ExitCode.UNREACHABLE
+    elif outcome.ok:
+        code = ExitCode.DONE
+    else:
+        code = ExitCode.FAILED
+        text = (
+            "; ".join(outcome.output[-3:]) or f"ansible-playbook ended without a result (returned {outcome.returned})"
+        )
+        problems.append(Problem("", "", text, f"see: nexus-ops runs show {run}"))
+    left = tuple(sorted({event.host for event in outcome.ignored} & retired))
+    return Result(run, outcome, code, tuple(problems), left)
+
+
+def _unreachable(event: Event, outcome: Outcome) -> Problem:
+    nothing = "" if outcome.changed else "; nothing was changed"
+    return Problem(
+        event.host,
+        event.task,
+        f"{event.message}{nothing}",
+        f"bring it back, or leave it out: --limit '!{event.host}'",
+    )

@@ -1,0 +1,208 @@
+"""Ansible: `plan_invocation` says what to run (no side effects), `execute` runs it with ansible-runner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nexus_ops.content import Content
+from nexus_ops.events import Event, Kind, read_event
+
+INTERRUPT_PATIENCE = 15.0
+"""Seconds that Ansible has to end by itself once it was asked to; then it is killed."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of ansible-playbook: absolute paths, further arguments, and the environment variables it needs."""
+
+    playbook: Path
+    inventory: Path
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    verbosity: int = 0
+
+    def command(self) -> list[str]:
+        """Return the command that a person would type for the same."""
+        return ["ansible-playbook", "-i", str(self.inventory), str(self.playbook), *self.arguments]
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `stats` is per host: ok, changed, failed, unreachable; `failures` and `unreachable` in order."""
+
+    stats: dict[str, dict[str, int]] = field(default_factory=dict)
+    failures: list[Event] = field(default_factory=list)
+    unreachable: list[Event] = field(default_factory=list)
+    ignored: list[Event] = field(default_factory=list)
+    changes: dict[str, list[Event]] = field(default_factory=dict)
+    output: list[str] = field(default_factory=list)
+    returned: int | None = None
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def changed(self) -> int:
+        """Return how many tasks changed something, over all hosts."""
+        return sum(host["changed"] for host in self.stats.values())
+
+    @property
+    def ok(self) -> bool:
+        """Whether all went well. A run that was killed has no return code and is not well."""
+        return self.returned == 0 and not self.interrupted and not self.unreachable
+
+    def take(self, event: Event) -> None:
+        """Note what `event` says."""
+        match event.kind:
+            case Kind.FAILED:
+                self.failures.append(event)
+            case Kind.UNREACHABLE:
+                self.unreachable.append(event)
+            case Kind.IGNORED:
+                self.ignored.append(event)
+            case Kind.CHANGED:
+                self.changes.setdefault(event.host, []).append(event)
+            case Kind.STATS:
+                self.stats = {host: dict(columns) for host, columns in event.stats.items()}
+            case Kind.OUTPUT if event.message:
+                self.output.append(event.message)
+
+
+def plan_invocation(
+    content: Content,
+    playbook: str,
+    inventory: Path,
+    *,
+    check: bool = False,
+    limit: str | None = None,
+    extra_variables_file: Path | None = None,
+    verbosity: int = 0,
+) -> Invocation:
+    """Return what to run for `playbook`. Changes nothing and reads nothing but PATH.
+
+    Secrets go into `extra_variables_file`, never into the arguments: ansible-runner keeps a copy of those.
+    """
+    arguments: list[str] = []
+    if check:
+        arguments += ["--check", "--diff"]
+    if limit:
+        arguments += ["--limit", limit]
+    if extra_variables_file:
+        arguments += ["--extra-vars", f"@{extra_variables_file}"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = {
+        "ANSIBLE_CONFIG": str(content.configuration),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner would set False
+        "ANSIBLE_NOCOLOR": "1",
+        "PATH": path,  # pipx puts only our own command on the PATH, not ansible-playbook
+    }
+    return Invocation(content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity)
+
+
+def execute(invocation: Invocation, on_event: Callable[[Event], None], on_tick: Callable[[], None]) -> Outcome:
+    """Run `invocation`, calling `on_event` for each event and `on_tick` about ten times a second, both from here.
+
+    SIGINT, SIGTERM and SIGHUP end the run in an orderly way; the outcome then says `interrupted`.
+    """
+    events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+    outcome = Outcome()
+    cancel = threading.Event()
+    started = time.monotonic()
+
+    def enqueue(raw: Mapping[str, Any]) -> bool:
+        # A slow or failing handler would stall or break ansible-runner's reading of the playbook's output.
+        with contextlib.suppress(Exception):
+            event = read_event(raw)
+            if event is not None:
+                events.put(event)
+        return False  # keep no event file
+
+    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder, _stop_signals() as stop:
+        thread = threading.Thread(target=_run, args=(invocation, folder, enqueue, cancel, events, outcome), daemon=True)
+        thread.start()
+        pid = 0
+        asked_at = 0.0
+        while True:
+            try:
+                event = events.get(timeout=0.1)
+            except queue.Empty:
+                event = Event(Kind.OUTPUT)
+            if event is None:
+                break
+            pid = event.pid or pid
+            outcome.take(event)
+            on_event(event)
+            on_tick()
+            if stop.is_set() and not asked_at:
+                asked_at = time.monotonic()
+                outcome.interrupted = True
+                if pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGINT)
+                else:
+                    cancel.set()
+            if asked_at and time.monotonic() - asked_at > INTERRUPT_PATIENCE:
+                cancel.set()
+        thread.join()
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def _run(
+    invocation: Invocation,
+    folder: str,
+    handler: Callable[[Mapping[str, Any]], bool],
+    cancel: threading.Event,
+    events: queue.SimpleQueue[Event | None],
+    outcome: Outcome,
+) -> None:
+    import ansible_runner
+
+    try:
+        run = ansible_runner.run(
+            private_data_dir=folder,
+            playbook=str(invocation.playbook),
+            inventory=str(invocation.inventory),
+            cmdline=shlex.join(invocation.arguments),
+            envvars=dict(invocation.environment),
+            verbosity=invocation.verbosity or None,
+            settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
+            suppress_env_files=True,
+            quiet=True,
+            event_handler=handler,
+            cancel_callback=cancel.is_set,
+        )
+        outcome.returned = run.rc
+        if run.rc not in (0, 2, 4) and not outcome.output:
+            outcome.output.append(Path(run.config.artifact_dir, "stdout").read_text(encoding="utf-8")[-2000:].strip())
+    except Exception as error:  # whatever goes wrong in that thread has to reach the person
+        outcome.output.append(f"ansible-runner: {type(error).__name__}: {error}")
+    finally:
+        events.put(None)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Turn the signals that ask us to stop into an event, and give the signals back afterwards."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
