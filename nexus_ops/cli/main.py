@@ -15,6 +15,7 @@ from nexus_ops.cli.apply import apply, plan
 from nexus_ops.cli.bootstrap import bootstrap
 from nexus_ops.cli.inventory import inventory
 from nexus_ops.cli.runs import runs
+from nexus_ops.cli.sandbox import sandbox
 from nexus_ops.errors import ExitCode, NexusError
 
 cli = typer.Typer(
@@ -29,6 +30,7 @@ cli = typer.Typer(
 for command in (bootstrap, inventory, plan, apply):
     cli.command()(command)
 cli.add_typer(runs)
+cli.add_typer(sandbox, name="sandbox")
 
 
 def _show_version(asked: bool) -> None:
@@ -77,8 +79,7 @@ def _crash(error: BaseException) -> int:
         traceback.print_exception(error, file=report)
     reason = (str(error).splitlines() or ["no message"])[0]
     sys.stderr.write(
-        f"error: nexus-ops has a bug ({type(error).__name__}: {reason}); please report it with {report.name}
-"
+        f"error: nexus-ops has a bug ({type(error).__name__}: {reason}); please report it with {report.name}\n"
     )
     return ExitCode.FAILED
 

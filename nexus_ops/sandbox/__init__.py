@@ -1,0 +1,1 @@
+"""The same cluster as containers that boot real systemd."""

@@ -1,0 +1,193 @@
+"""`nexus-ops sandbox …`: the cluster as local containers."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nexus_ops.errors import UsageError
+
+if TYPE_CHECKING:
+    from nexus_ops.cli.app import Application
+    from nexus_ops.environment import Environment
+    from nexus_ops.sandbox.hosts import Container
+
+DEFAULT_NAME = "sandbox"
+
+sandbox = typer.Typer(
+    help="The same cluster as local containers that boot real systemd (needs Linux, root and podman).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class FaultName(StrEnum):
+    """What can be done to a host; the same as `nexus_ops.sandbox.faults.Fault`, which is imported when needed."""
+
+    POWER_OFF = "power-off"
+    POWER_ON = "power-on"
+    CUT = "cut"
+    HEAL = "heal"
+    FREEZE = "freeze"
+    THAW = "thaw"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
+
+
+def _name(application: Application) -> str:
+    return application.environment_name or os.environ.get("NEXUS_ENV") or DEFAULT_NAME
+
+
+def _environment(application: Application, name: str) -> Environment:
+    """Return the sandbox's environment, in ./inventories when there is no such folder here or above."""
+    from pathlib import Path
+
+    from nexus_ops.environment import Environment
+
+    try:
+        return Environment(application.inventories / name)
+    except UsageError:
+        return Environment((application.inventories_given or Path("inventories")).absolute() / name)
+
+
+def _ports(given: list[str]) -> dict[str, int]:
+    ports = {}
+    for text in given:
+        node, separator, port = text.partition("=")
+        if not (separator and node and port.isdigit() and 0 < int(port) < 65536):
+            raise UsageError(f"--ssh-port-of {text}", next_step="write NODE=PORT, as in w2=2222")
+        ports[node] = int(port)
+    return ports
+
+
+def _describe(containers: list[Container]) -> dict[str, Any]:
+    from nexus_ops.sandbox.faults import is_cut
+
+    return {
+        container.host.name: {
+            "address": container.host.address,
+            "ssh_port": container.host.ssh_port,
+            "roles": list(container.host.roles),
+            "state": "cut" if is_cut(container) else container.state,
+        }
+        for container in containers
+    }
+
+
+@sandbox.command()
+def up(
+    context: typer.Context,
+    managers: Annotated[int | None, typer.Option(help="Manager nodes; default 1.")] = None,
+    lbs: Annotated[int | None, typer.Option(help="Load balancers; default 2.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Workers; default 3.")] = None,
+    all_in_one: Annotated[
+        int | None, typer.Option(help="Nodes with all three roles, in place of the defaults.")
+    ] = None,
+    ssh_user: Annotated[str | None, typer.Option(help="User for nexus.yml, made by bootstrap; default root.")] = None,
+    ssh_port_of: Annotated[list[str] | None, typer.Option(metavar="NODE=PORT", help="Another ssh port.")] = None,
+    client: Annotated[bool, typer.Option("--client", help="Also a host outside the cluster that sends load.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the sandbox up: make what is missing, start what is down, write its nexus.yml."""
+    from nexus_ops.sandbox.cluster import Sandbox
+    from nexus_ops.sandbox.topology import Request
+
+    application: Application = context.obj
+    application.json = as_json
+    name = _name(application)
+    folder = _environment(application, name)
+    request = Request(managers, lbs, workers, all_in_one, client, ssh_user, _ports(ssh_port_of or []))
+    containers = Sandbox(name).up(folder, request, application.say)
+    if as_json:
+        application.answer({"ok": True, "sandbox": name, "intent": str(folder.intent), "nodes": _describe(containers)})
+        return
+    for container in containers:
+        application.say(f"{container.host.name:10} {container.host.address:16} {', '.join(container.host.roles)}")
+    application.say(f"all answer ssh; the intent is {folder.intent}; next: nexus-ops -e {name} bootstrap --user root")
+
+
+@sandbox.command()
+def down(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="All sandboxes of this machine.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also the environment's folder.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a folder is removed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the sandbox's hosts and network; the image stays for the next time."""
+    from nexus_ops.sandbox.cluster import Sandbox, all_sandboxes
+
+    application: Application = context.obj
+    application.json = as_json
+    removed: dict[str, list[str]] = {}
+    for each in all_sandboxes() if everything else [Sandbox(_name(application))]:
+        folder = _environment(application, each.name)
+        purged = purge and application.confirm(f"Remove {folder.folder} with everything in it?", yes=yes)
+        removed[each.name] = [container.host.name for container in each.down(folder)]
+        if purged:
+            each.purge(folder)
+        application.say(f"{each.name}: removed {', '.join(removed[each.name]) or 'nothing: it has no hosts'}")
+    if as_json:
+        application.answer({"ok": True, "removed": removed})
+
+
+@sandbox.command("list")
+def list_(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the sandboxes of this machine (with --env: that one), their hosts, addresses and states."""
+    from nexus_ops.sandbox.hosts import list_containers
+
+    application: Application = context.obj
+    application.json = as_json
+    containers = list_containers(application.environment_name)
+    names = sorted({container.sandbox for container in containers})
+    found = {name: _describe([each for each in containers if each.sandbox == name]) for name in names}
+    if as_json:
+        application.answer({"ok": True, "sandboxes": {name: {"nodes": nodes} for name, nodes in found.items()}})
+        return
+    for name, nodes in found.items():
+        for node, about in nodes.items():
+            application.say(f"{name:12} {node:10} {about['address']:16} {about['state']:8} {', '.join(about['roles'])}")
+    if not found:
+        application.say("no sandbox here; make one: nexus-ops sandbox up")
+
+
+@sandbox.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def ssh(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="The host.")],
+    command: Annotated[list[str] | None, typer.Argument(help="What to run there; default: a shell.")] = None,
+) -> None:
+    """Log in to a host as root, or run a command there; the exit status is the command's."""
+    import subprocess
+
+    from nexus_ops.sandbox.cluster import Sandbox
+
+    application: Application = context.obj
+    name = _name(application)
+    call = Sandbox(name).ssh_command(_environment(application, name), node, command or [])
+    raise typer.Exit(subprocess.run(call, check=False).returncode)
+
+
+@sandbox.command()
+def fault(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="The host.")],
+    what: Annotated[FaultName, typer.Argument(help="What happens to it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Break a host as machines break, or repair it: power, network cable, or a freeze of all it does."""
+    from nexus_ops.sandbox.cluster import Sandbox
+    from nexus_ops.sandbox.faults import Fault
+
+    application: Application = context.obj
+    application.json = as_json
+    each = Sandbox(_name(application))
+    each.fault(node, Fault(what.value))
+    state = _describe([each.container(node)])[node]["state"]
+    application.say(f"{node}: {state}")
+    if as_json:
+        application.answer({"ok": True, "node": node, "state": state})

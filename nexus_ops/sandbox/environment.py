@@ -1,0 +1,158 @@
+"""The environment folder of a sandbox: its nexus.yml, its own ssh key, and the host keys that were pinned."""
+
+from __future__ import annotations
+
+import subprocess
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any
+
+from nexus_ops.errors import NexusError, UsageError
+from nexus_ops.files import write_atomically
+from nexus_ops.sandbox.topology import VIRTUAL_IP, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from nexus_ops.environment import Environment
+
+KEY_NAME = "ssh_key"
+IGNORED = "/runs/\n/.cache/\n/secrets/\n/ssh_key\n/ssh_key.pub\n"
+
+
+def key_file(environment: Environment) -> Path:
+    """Return the path of the private key that this sandbox's hosts accept for root; only sandboxes have this file."""
+    return environment.folder / KEY_NAME
+
+
+def ensure_key(environment: Environment) -> str:
+    """Return the public key line of the environment's own ssh key, made (mode 0600) unless it is there.
+
+    Raises UsageError when the environment is there and is not a sandbox: `up` must not take over real machines.
+    """
+    private = key_file(environment)
+    if not private.exists():
+        if environment.intent.exists():
+            raise UsageError(
+                f"{environment.intent} was not made by the sandbox", next_step="choose another name with --env"
+            )
+        environment.folder.mkdir(parents=True, exist_ok=True)
+        comment = f"nexus-ops sandbox {environment.name}"
+        _ssh_keygen("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(private))
+    ignore = environment.folder / ".gitignore"
+    if not ignore.exists():
+        write_atomically(ignore, IGNORED)
+    return _ssh_keygen("-y", "-f", str(private)).strip()
+
+
+def _ssh_keygen(*arguments: str) -> str:
+    done = subprocess.run(
+        ["ssh-keygen", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    if done.returncode != 0:
+        raise NexusError(f"ssh-keygen failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, subnet: IPv4Network) -> str:
+    """Return the text of the sandbox's nexus.yml: the nodes, and a floating IP when there are load balancers."""
+    nodes = [host for host in hosts if not host.is_client]
+    lines = [
+        "# A cluster of local containers, made by `nexus-ops sandbox up`. Edit it as you would a real one:",
+        "# everything from here on works the same. `nexus-ops sandbox down` removes the containers.",
+        f"cluster: {environment.name}",
+        "",
+        f"ssh: {{user: {ssh_user}, port: 22, private_key_file: {key_file(environment)}}}",
+    ]
+    if ssh_user != "root":
+        lines.append(
+            f"# Hosts know only root so far; this makes the user: nexus-ops -e {environment.name} bootstrap --user root"
+        )
+    lines += ["", "nodes:", *(f"  {host.name}: {_flow(host)}" for host in nodes)]
+    if any("lb" in host.roles for host in nodes):
+        lines += [
+            "",
+            "ha:",
+            f"  virtual_ip: {subnet[VIRTUAL_IP]}/{subnet.prefixlen}  # held by one load balancer at a time",
+            '  tls: "off"',
+        ]
+    lines += ["", "# Services come here, see inventories/example/nexus.yml:", "# services:", "#   web: …"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _flow(host: Host) -> str:
+    ssh = "" if host.ssh_port == 22 else f", ssh: {{port: {host.ssh_port}}}"
+    return f"{{address: {host.address}, roles: [{', '.join(host.roles)}]{ssh}}}"
+
+
+def read_hosts(environment: Environment) -> list[Host]:
+    """Return the nodes of the sandbox's nexus.yml; empty: no such file. Raises UsageError when it is unreadable."""
+    if not environment.intent.exists():
+        return []
+    document = _load(environment)[1]
+    default_port = int((document.get("ssh") or {}).get("port", 22))
+    try:
+        return [
+            Host(
+                str(name),
+                str(node["address"]),
+                tuple(str(role) for role in node["roles"]),
+                int((node.get("ssh") or {}).get("port", default_port)),
+            )
+            for name, node in document["nodes"].items()
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{environment.intent}: the nodes cannot be read ({error})", next_step="correct it, or remove the file"
+        ) from error
+
+
+def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None:
+    """Return the /24 network that holds all of `hosts`, None without hosts. Raises UsageError for several."""
+    networks = {IPv4Network(f"{host.address}/24", strict=False) for host in hosts}
+    if len(networks) > 1:
+        raise UsageError(
+            f"{environment.intent}: a sandbox has one network, these nodes are in {len(networks)}",
+            next_step="give all of them addresses of the same /24 network",
+        )
+    return networks.pop() if networks else None
+
+
+def add_hosts(environment: Environment, hosts: list[Host]) -> None:
+    """Add `hosts` to the nodes of nexus.yml; what else it says, comments included, stays as it is."""
+    yaml, document = _load(environment)
+    for host in hosts:
+        document["nodes"][host.name] = yaml.load(_flow(host))
+    import io
+
+    text = io.StringIO()
+    yaml.dump(document, text)
+    write_atomically(environment.intent, text.getvalue())
+
+
+def _load(environment: Environment) -> tuple[Any, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    yaml = YAML()
+    yaml.width = 200
+    try:
+        return yaml, yaml.load(environment.intent)
+    except YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{environment.intent} is not YAML: {reason}", next_step="correct it") from error
+
+
+def forget_host_keys(environment: Environment, addresses: Collection[str]) -> None:
+    """Remove the pinned host keys of `addresses` from known_hosts: new hosts have new keys."""
+    if not environment.known_hosts.exists():
+        return
+    lines = environment.known_hosts.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not _is_key_of(line, addresses)]
+    if kept != lines:
+        write_atomically(environment.known_hosts, "".join(kept), mode=0o600)
+
+
+def _is_key_of(line: str, addresses: Collection[str]) -> bool:
+    names = line.partition(" ")[0].split(",")
+    return any(name.removeprefix("[").partition("]")[0] in addresses for name in names)

@@ -1,0 +1,127 @@
+"""Which hosts a sandbox has: names, addresses and roles, decided by counts alone, so that growing moves nobody."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+
+from nexus_ops.errors import UsageError
+from nexus_ops.intent.model import Role
+
+VIRTUAL_IP = 100  # the last number of the floating IP's address
+CLIENT = "client"  # the role label of hosts that only send load
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of host: how its names begin, the number that addresses count from, how many fit, and what it is for."""
+
+    prefix: str
+    base: int
+    most: int
+    roles: tuple[str, ...]
+
+
+MANAGERS = Kind("mgr", 10, 9, (Role.MANAGER,))
+LBS = Kind("lb", 20, 9, (Role.LB,))
+WORKERS = Kind("w", 30, 69, (Role.WORKER,))
+ALL_IN_ONE = Kind("n", 110, 80, (Role.MANAGER, Role.LB, Role.WORKER))
+CLIENTS = Kind("client", 200, 9, (CLIENT,))
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host as planned. `roles` are the values of `Role`, or CLIENT alone."""
+
+    name: str
+    address: str
+    roles: tuple[str, ...]
+    ssh_port: int = 22
+
+    @property
+    def is_client(self) -> bool:
+        """Return whether this host is no node of the cluster but sends load to it."""
+        return CLIENT in self.roles
+
+    @property
+    def mac_address(self) -> str:
+        """Return a locally administered MAC address made from the IP address: the same after every power cycle."""
+        return ":".join(["02", "4e", *(f"{int(part):02x}" for part in self.address.split("."))])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `sandbox up` was asked for. None: not said."""
+
+    managers: int | None = None
+    lbs: int | None = None
+    workers: int | None = None
+    all_in_one: int | None = None
+    client: bool = False
+    ssh_user: str | None = None
+    ssh_ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def names_hosts(self) -> bool:
+        """Return whether it says how many hosts there shall be."""
+        return any(count is not None for count in (self.managers, self.lbs, self.workers, self.all_in_one))
+
+
+def check_name(sandbox: str) -> str:
+    """Return `sandbox` when it can be part of container and network names. Raises UsageError."""
+    if not NAME.fullmatch(sandbox):
+        raise UsageError(
+            f"{sandbox!r} cannot name a sandbox", next_step="use up to 31 lower-case letters, digits and hyphens"
+        )
+    return sandbox
+
+
+def plan_hosts(request: Request, subnet: IPv4Network) -> list[Host]:
+    """Return the nodes that `request` asks for, by default 1 manager, 2 load balancers and 3 workers.
+
+    Raises UsageError for counts that do not fit and for ports of nodes that are not planned.
+    """
+    plain = request.all_in_one is None
+    counts = (
+        (MANAGERS, request.managers, 1),
+        (LBS, request.lbs, 2),
+        (WORKERS, request.workers, 3),
+        (ALL_IN_ONE, request.all_in_one, 0),
+    )
+    hosts = [
+        _host(kind, number, subnet, request.ssh_ports)
+        for kind, count, default in counts
+        for number in range(1, _checked(kind, count, default if plain else 0) + 1)
+    ]
+    if not hosts:
+        raise UsageError(
+            "a sandbox without hosts", next_step="ask for some: --managers, --lbs, --workers, --all-in-one"
+        )
+    return hosts
+
+
+def plan_client(subnet: IPv4Network, number: int = 1) -> Host:
+    """Return the load client with this number (from 1)."""
+    return _host(CLIENTS, _checked(CLIENTS, number, 1), subnet, {})
+
+
+def check_ports(request: Request, hosts: list[Host]) -> None:
+    """Raise UsageError when `request` gives an ssh port to a node that is none of `hosts`."""
+    unknown = sorted(set(request.ssh_ports) - {host.name for host in hosts})
+    if unknown:
+        names = ", ".join(host.name for host in hosts)
+        raise UsageError(f"--ssh-port-of: no node {', '.join(unknown)}", next_step=f"the nodes are {names}")
+
+
+def _checked(kind: Kind, count: int | None, default: int) -> int:
+    count = default if count is None else count
+    if not 0 <= count <= kind.most:
+        raise UsageError(f"{count} hosts named {kind.prefix}N", next_step=f"ask for 0 to {kind.most}")
+    return count
+
+
+def _host(kind: Kind, number: int, subnet: IPv4Network, ports: dict[str, int]) -> Host:
+    name = f"{kind.prefix}{number}"
+    return Host(name, str(subnet[kind.base + number]), tuple(kind.roles), ports.get(name, 22))
