@@ -99,7 +99,7 @@ Source = PathSource | GitSource | ArchiveSource | ImageSource
 
 @dataclass(frozen=True)
 class Health:
-    """How a service's health is asked. Without a `path` a TCP connection is all there is to ask. Durations as written."""
+    """How a service's health is asked, durations as written. Without a `path`: by a TCP connection."""
 
     path: str = ""
     interval: str = "500ms"
