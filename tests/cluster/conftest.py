@@ -1,0 +1,86 @@
+"""The clusters under test: booted once, used by many tests, and gone at the end, whatever happens."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.measure import MEASUREMENTS, Measurement, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cli import Result
+
+
+def pytest_sessionstart() -> None:
+    """Turn SIGTERM and SIGHUP into what Ctrl-C is: the fixtures then remove their hosts."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the molecule scenarios first: they bring their own hosts, and the cluster of six stays until the end."""
+    items.sort(key=lambda item: "test_molecule" not in item.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the faults cost."""
+    if MEASUREMENTS:
+        terminalreporter.section("what each fault cost (GETs: 100 fast and 8 slow a second, a new connection each)")
+        terminalreporter.write_line(Measurement.heading())
+        for measurement in MEASUREMENTS:
+            terminalreporter.write_line(measurement.row())
+
+
+@contextmanager
+def booted(kind: str, folder: pytest.TempPathFactory, *options: str) -> Iterator[Cluster]:
+    """Boot a cluster's hosts for the length of a `with` block."""
+    cluster = Cluster(kind, folder.mktemp(kind))
+    try:
+        cluster.cli("sandbox", "up", *options, timeout=600).expect(0)
+        yield cluster
+    finally:
+        cluster.cli("sandbox", "down", "--purge", "--yes", timeout=120).expect(0)
+
+
+def installed(cluster: Cluster, *bootstrap: str) -> Result:
+    """Bootstrap and apply, as a newcomer would, and wait until the services answer. Returns the first apply."""
+    cluster.describe_services()
+    cluster.cli("bootstrap", "--yes", *bootstrap).expect(0)
+    result = cluster.cli("apply", "ha", "--yes", "--json").expect(0)
+    wait_until("every worker answers after the first apply", 15, cluster.all_workers_answer)
+    return result
+
+
+@pytest.fixture(scope="session")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A manager, two load balancers and three workers, reached as root."""
+    with booted("six", tmp_path_factory) as cluster:
+        cluster.first_apply = installed(cluster)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three hosts that are manager, load balancer and worker each, reached as `ops`, one of them on ssh port 2222."""
+    with booted(
+        "three", tmp_path_factory, "--all-in-one", "3", "--ssh-user", "ops", "--ssh-port-of", "n3=2222"
+    ) as cluster:
+        cluster.first_apply = installed(cluster, "--user", "root")
+        yield cluster
+
+
+@pytest.fixture
+def whole_six(six: Cluster) -> Cluster:
+    """Return the cluster of six once every worker answers: a test must not pay for the one before it."""
+    wait_until("every worker answers before the test", 30, six.all_workers_answer)
+    return six

@@ -1,0 +1,104 @@
+"""From bare hosts to running services, and then: nothing left to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cluster.cli import run
+from tests.cluster.cluster import STATUS_DOMAIN, STATUS_PORT, WEB_PORT
+
+if TYPE_CHECKING:
+    from tests.cluster.cluster import Cluster
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def test_the_first_apply_changed_every_node_that_has_work_to_do(six: Cluster) -> None:
+    assert six.first_apply is not None
+    document = six.first_apply.document
+    assert document["ok"] is True
+    for node in six.nodes("lb") + six.nodes("worker"):
+        assert document["nodes"][node]["changed"] > 0, f"{node} was bare\n{six.first_apply}"
+        assert document["nodes"][node]["failed"] == document["nodes"][node]["unreachable"] == 0
+    assert document["changed"] == sum(counts["changed"] for counts in document["nodes"].values())
+
+
+def test_the_floating_ip_answers_from_every_worker_of_a_service(six: Cluster) -> None:
+    assert six.answering() == {"w1", "w2", "w3"}
+    assert six.answering(host="any.other.name") == {"w1", "w2", "w3"}, "the service without a domain is for all others"
+    assert six.answering(host=STATUS_DOMAIN) == {"w1", "w2"}
+    answer = six.get(host=STATUS_DOMAIN)
+    assert answer is not None
+    assert answer["service"] == "status"
+
+
+def test_every_load_balancer_answers_for_itself(six: Cluster) -> None:
+    for lb in six.nodes("lb"):
+        assert six.answering(address=six.address(lb)) == {"w1", "w2", "w3"}, f"{lb} serves all workers"
+
+
+def test_the_second_apply_changes_nothing_and_reloads_no_caddy(six: Cluster) -> None:
+    loaded = {lb: six.config_loaded(lb) for lb in six.nodes("lb")}
+    result = six.cli("apply", "ha", "--yes", "--json").expect(0)
+    assert result.document["changed"] == 0, f"objective: a second apply changes nothing\n{result}"
+    assert all(counts["changed"] == 0 for counts in result.document["nodes"].values())
+    assert {lb: six.config_loaded(lb) for lb in loaded} == loaded, "objective: no Caddy loads its configuration again"
+
+
+def test_the_plan_is_empty(six: Cluster) -> None:
+    result = six.cli("plan", "ha", "--json").expect(0)
+    assert result.document["changes"] == 0, f"nothing is pending\n{result}"
+
+
+def test_the_playbook_run_by_hand_from_the_checkout_changes_nothing(six: Cluster) -> None:
+    program = str(Path(sys.prefix) / "bin/ansible-playbook")
+    hosts = str(six.folder / "hosts.yml")
+    result = run((program, "-i", hosts, "playbooks/ha.yml"), cwd=CHECKOUT, timeout=300)
+    result.expect(0)
+    recap = [line for line in result.out.splitlines() if "changed=" in line]
+    assert len(recap) >= 5, f"every node with work is in the recap\n{result}"
+    for line in recap:
+        assert " changed=0 " in line, f"objective: no change after apply\n{result}"
+        assert " unreachable=0 " in line
+
+
+def test_a_service_port_answers_the_load_balancers_and_the_node_itself_only(six: Cluster) -> None:
+    for node in six.nodes("worker"):
+        address = six.address(node)
+        assert not six.reachable(address, WEB_PORT), f"port {WEB_PORT} of {node} is closed to a client outside"
+        assert six.reachable("127.0.0.1", WEB_PORT, node=node), f"{node} reaches its own service"
+        for lb in six.nodes("lb"):
+            assert six.reachable(address, WEB_PORT, node=lb), f"{lb} reaches {node}"
+    assert not six.reachable(six.address("w1"), WEB_PORT, node="w2"), "another worker is not let in"
+    assert not six.reachable(six.address("w1"), STATUS_PORT, node="mgr1"), "nor is the manager"
+
+
+def test_the_admin_interface_of_caddy_is_local(six: Cluster) -> None:
+    for lb in six.nodes("lb"):
+        assert six.reachable("127.0.0.1", 2019, node=lb)
+        assert not six.reachable(six.address(lb), 2019), f"Caddy's admin interface of {lb} answers from outside"
+
+
+def test_services_run_unprivileged_and_secrets_stay_out_of_the_records(six: Cluster) -> None:
+    for node in six.nodes("worker"):
+        for port in (WEB_PORT, STATUS_PORT):
+            pid = six.main_process(node, port)
+            assert six.run(node, "ps", "-o", "user=", "-p", pid).strip() != "root", (
+                f"port {port} of {node} runs as root"
+            )
+    secrets = [path.read_text().strip() for path in (six.folder / "secrets").iterdir() if path.name != ".gitignore"]
+    assert secrets
+    for record in (six.folder / "runs").rglob("*"):
+        if record.is_file():
+            text = record.read_text(errors="replace")
+            assert not any(secret in text for secret in secrets), f"a secret is in {record}"
+
+
+def test_the_runs_are_recorded(six: Cluster) -> None:
+    assert six.first_apply is not None
+    runs = six.cli("runs", "list", "--json").expect(0)
+    assert six.first_apply.document["run"] in runs.out
+    shown = six.cli("runs", "show", six.first_apply.document["run"]).expect(0)
+    assert "w1" in shown.out
