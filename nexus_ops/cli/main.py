@@ -13,7 +13,9 @@ from nexus_ops import __version__
 from nexus_ops.cli.app import Application
 from nexus_ops.cli.apply import apply, plan
 from nexus_ops.cli.bootstrap import bootstrap
+from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
+from nexus_ops.cli.node import node
 from nexus_ops.cli.runs import runs
 from nexus_ops.cli.sandbox import sandbox
 from nexus_ops.errors import ExitCode, NexusError
@@ -27,9 +29,10 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (bootstrap, inventory, plan, apply):
+for command in (init, bootstrap, inventory, plan, apply):
     cli.command()(command)
-cli.add_typer(runs)
+for group in (node, runs):
+    cli.add_typer(group)
 cli.add_typer(sandbox, name="sandbox")
 
 

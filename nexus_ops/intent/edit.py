@@ -1,29 +1,36 @@
-"""Edits of nexus.yml that keep the person's comments: text in, text out."""
+"""Edits of nexus.yml: text in, text out, and every line that is not about the edit stays as the person wrote it."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+import yaml
 
 from nexus_ops.errors import UsageError
 
 
-def add_node(text: str, name: str, address: str, roles: Sequence[str], ssh: dict[str, Any]) -> str:
-    """Return `text` with the node `name` added. Raises UsageError when it is there already."""
-    yaml, document = _load(text)
-    nodes = document.get("nodes")
-    if not nodes:
-        document["nodes"] = nodes = _mapping()
-    if name in nodes:
+def add_node(text: str, name: str, address: str, roles: Sequence[str], ssh: Mapping[str, str | int]) -> str:
+    """Return `text` with the node `name` added behind the others. Raises UsageError when it is there already."""
+    document = yaml.compose(text, yaml.SafeLoader)
+    nodes = _get(document, "nodes")
+    overrides = f", ssh: {{{', '.join(f'{key}: {value}' for key, value in ssh.items())}}}" if ssh else ""
+    shown = f'"{address}"' if ":" in address else address
+    entry = f"{name}: {{address: {shown}, roles: [{', '.join(roles)}]{overrides}}}"
+    if not isinstance(nodes, yaml.MappingNode) or not nodes.value:
+        if nodes is not None:
+            raise UsageError("nodes: in nexus.yml is empty", next_step=f"write under it: {entry}")
+        return f"{text.rstrip()}\n\nnodes:\n  {entry}\n"
+    if any(key.value == name for key, _ in nodes.value):
         raise UsageError(f"there is a node {name!r} already", next_step="choose another name, or edit nexus.yml")
-    entry = _mapping(address=address, roles=_flow(list(roles)))
-    if ssh:
-        entry["ssh"] = _mapping(**ssh)
-        entry["ssh"].fa.set_flow_style()
-    entry.fa.set_flow_style()
-    _append(nodes, name, entry)
-    return _dump(yaml, document)
+    if nodes.flow_style:
+        end = nodes.value[-1][1].end_mark.index
+        return f"{text[:end]}, {entry}{text[end:]}"
+    lines = text.splitlines(keepends=True)
+    last = _last_line(nodes.value[-1][1])
+    if not lines[last].endswith("\n"):
+        lines[last] += "\n"
+    lines.insert(last + 1, f"{' ' * nodes.value[0][0].start_mark.column}{entry}\n")
+    return "".join(lines)
 
 
 def remove_node(text: str, name: str) -> tuple[str, list[str]]:
@@ -31,92 +38,55 @@ def remove_node(text: str, name: str) -> tuple[str, list[str]]:
 
     Raises UsageError when there is no such node.
     """
-    yaml, document = _load(text)
-    nodes = document.get("nodes") or {}
-    if name not in nodes:
-        raise UsageError(f"no node {name!r} (there are: {', '.join(nodes)})", next_step="correct the name")
-    _pop_keeping_comment(nodes, name)
+    document = yaml.compose(text, yaml.SafeLoader)
+    nodes = _get(document, "nodes")
+    names = [key.value for key, _ in nodes.value] if isinstance(nodes, yaml.MappingNode) else []
+    if not isinstance(nodes, yaml.MappingNode) or name not in names:
+        raise UsageError(f"no node {name!r} (there are: {', '.join(names)})", next_step="correct the name")
+    cuts = [_cut(text, nodes, nodes.value, names.index(name))]
     touched = []
-    for service, body in (document.get("services") or {}).items():
-        listed = body.get("nodes") if isinstance(body, dict) else None
-        if isinstance(listed, list) and name in listed:
-            listed.remove(name)
-            touched.append(str(service))
-    return _dump(yaml, document), touched
+    services = _get(document, "services")
+    for key, body in services.value if isinstance(services, yaml.MappingNode) else []:
+        listed = _get(body, "nodes")
+        if isinstance(listed, yaml.SequenceNode):
+            found = [item.value for item in listed.value]
+            if name in found:
+                cuts.append(_cut(text, listed, [(item, item) for item in listed.value], found.index(name)))
+                touched.append(str(key.value))
+    for begin, end in sorted(cuts, reverse=True):
+        text = text[:begin] + text[end:]
+    return text, touched
 
 
-def _load(text: str) -> tuple[Any, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.util import load_yaml_guess_indent
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    _, indent, offset = load_yaml_guess_indent(text)
-    yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
-    yaml.map_indent = _guess_mapping_indent(text)
-    return yaml, yaml.load(text)
+def _get(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == name:
+                return value  # type: ignore[no-any-return]
+    return None
 
 
-def _guess_mapping_indent(text: str) -> int:
-    """Return how far the first nested key is indented, 2 where nothing is nested."""
-    for line in text.splitlines():
-        stripped = line.lstrip(" ")
-        if stripped and stripped != line and not stripped.startswith(("#", "-")):
-            return len(line) - len(stripped)
-    return 2
+def _cut(
+    text: str, container: yaml.CollectionNode, entries: Sequence[tuple[yaml.Node, yaml.Node]], index: int
+) -> tuple[int, int]:
+    """Return where the entry at `index` begins and ends in `text`: its lines, or in flow style itself and a comma."""
+    first, last = entries[index]
+    if container.flow_style:
+        if index + 1 < len(entries):
+            return first.start_mark.index, entries[index + 1][0].start_mark.index
+        begin = entries[index - 1][1].end_mark.index if index else first.start_mark.index
+        return begin, last.end_mark.index
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    return starts[first.start_mark.line], starts[_last_line(last) + 1]
 
 
-def _dump(yaml: Any, document: Any) -> str:
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    return stream.getvalue()
-
-
-def _mapping(**items: Any) -> Any:
-    from ruamel.yaml.comments import CommentedMap
-
-    return CommentedMap(items)
-
-
-def _flow(items: list[str]) -> Any:
-    from ruamel.yaml.comments import CommentedSeq
-
-    sequence = CommentedSeq(items)
-    sequence.fa.set_flow_style()
-    return sequence
-
-
-def _append(mapping: Any, key: str, value: Any) -> None:
-    """Add a last entry: the blank lines and comments behind the entry that was last stay behind the new one."""
-    last = next(reversed(mapping), None)
-    trailing = mapping.ca.items.pop(last, None) if last is not None else None
-    mapping[key] = value
-    if trailing is not None:
-        mapping.ca.items[key] = trailing
-
-
-def _pop_keeping_comment(mapping: Any, key: str) -> None:
-    """Remove an entry with the comment on its own line; the lines of comment that follow it stay.
-
-    ruamel hangs all of that on the entry, as one token that begins on the entry's line.
-    """
-    from ruamel.yaml.error import CommentMark
-    from ruamel.yaml.tokens import CommentToken
-
-    keys = list(mapping)
-    index = keys.index(key)
-    trailing = mapping.ca.items.pop(key, None)
-    del mapping[key]
-    following = trailing[2].value.partition("\n")[2] if trailing and trailing[2] else ""
-    if not following.strip() and (not following or index + 1 < len(keys)):
-        return
-    if index == 0:
-        if len(keys) > 1:
-            lines = [line.strip().removeprefix("#").removeprefix(" ") for line in following.splitlines()]
-            mapping.yaml_set_comment_before_after_key(keys[1], before="\n".join(lines), indent=mapping.lc.col)
-        return
-    before = mapping.ca.items.setdefault(keys[index - 1], [None, None, None, None])
-    if before[2] is None:
-        before[2] = CommentToken("\n", CommentMark(0), None)
-    before[2].value = before[2].value.rstrip("\n") + "\n" + following
+def _last_line(node: yaml.Node) -> int:
+    """Return the last line (from 0) that `node` is written on: a block's own end is where the next thing begins."""
+    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+        return _last_line(node.value[-1][1])
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _last_line(node.value[-1])
+    line: int = node.end_mark.line
+    return line - 1 if node.end_mark.column == 0 and line > node.start_mark.line else line
