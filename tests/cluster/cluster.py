@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 APP = Path(__file__).with_name("app")
 WEB_PORT, STATUS_PORT = 8080, 8081
 STATUS_DOMAIN = "status.example.com"
-HEALTH = {"path": "/healthz", "interval": "500ms", "timeout": "1s"}
 BOOT_SECONDS = 60  # deadline for a host that was powered on to be whole again
 
 
@@ -91,17 +90,8 @@ class Cluster:
     def describe_services(self) -> None:
         """Put two services into nexus.yml: one without a domain on every worker, one with a domain on two."""
         shutil.copytree(APP, self.folder / "apps/web", ignore=shutil.ignore_patterns("__pycache__"))
-        common = {
-            "source": {"path": "apps/web"},
-            "command": "python3 server.py",
-            "health": HEALTH,
-            "drain_timeout": "5s",
-            "response_timeout": "2s",
-        }
-        web = {**common, "port": WEB_PORT, "env": {"SERVICE_NAME": "web"}}
-        status = {**common, "port": STATUS_PORT, "env": {"SERVICE_NAME": "status"}, "domain": STATUS_DOMAIN}
-        status["nodes"] = self.nodes("worker")[:2]
-        self.write({**self.intent, "services": {"web": web, "status": status}})
+        status = {**_service("status", STATUS_PORT), "domain": STATUS_DOMAIN, "nodes": self.nodes("worker")[:2]}
+        self.write({**self.intent, "services": {"web": _service("web", WEB_PORT), "status": status}})
 
     # --- the hosts
 
@@ -231,3 +221,15 @@ class Cluster:
         lost = [o.id for o in report.of((*POSTS, *KEYED_POSTS)) if o.error is None and not processed[o.id]]
         assert not lost, f"answered with success, but no worker has a record of them: {lost}"
         return measurement
+
+
+def _service(name: str, port: int) -> dict[str, Any]:
+    return {
+        "source": {"path": "apps/web"},
+        "command": "python3 server.py",
+        "port": port,
+        "env": {"SERVICE_NAME": name},
+        "health": {"path": "/healthz", "interval": "500ms", "timeout": "1s"},
+        "drain_timeout": "5s",
+        "response_timeout": "2s",
+    }
