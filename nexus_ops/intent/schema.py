@@ -160,6 +160,8 @@ def _cannot_be(path: Path, document: Document) -> str:
     if "env" in path[2:] or _SECRET_KEYS.intersection(path):
         return "will not do as it is written"
     text = document.written(path).replace("\n", "\\n").replace("\t", "\\t")
+    if type(document.at(path)) in {int, float}:
+        return f"cannot be {text}"
     return f"cannot be '{text}'" if len(text) <= 60 else f"cannot be '{text[:57]}...'"
 
 
