@@ -32,6 +32,11 @@ class Content:
         return self.root / "ansible.cfg"
 
     @property
+    def example(self) -> Path:
+        """Return the folder of the example environment, with the sample service in it."""
+        return self.root / "inventories" / "example"
+
+    @property
     def is_whole(self) -> bool:
         """Whether all parts are there."""
         return self.playbook("ha").is_file() and self.roles.is_dir() and self.configuration.is_file()

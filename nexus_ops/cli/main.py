@@ -13,6 +13,7 @@ from nexus_ops import __version__
 from nexus_ops.cli.app import Application
 from nexus_ops.cli.apply import apply, plan
 from nexus_ops.cli.bootstrap import bootstrap
+from nexus_ops.cli.demo import demo
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
 from nexus_ops.cli.node import node
@@ -29,7 +30,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, bootstrap, inventory, plan, apply):
+for command in (init, bootstrap, inventory, plan, apply, demo):
     cli.command()(command)
 for group in (node, runs):
     cli.add_typer(group)

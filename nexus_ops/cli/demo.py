@@ -1,0 +1,70 @@
+"""`nexus-ops demo`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nexus_ops.cli.app import Application
+from nexus_ops.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from nexus_ops.environment import Environment
+
+DEFAULT_NAME = "demo"
+
+
+def demo(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; progress goes to stderr.")] = False,
+) -> int:
+    """See it work: six local containers, a service on three of them, and its URL behind a floating IP."""
+    application: Application = context.obj
+    application.json = as_json
+    from nexus_ops import bootstrap as bootstrapping
+    from nexus_ops import demo as domain
+    from nexus_ops.operation import run_playbook
+    from nexus_ops.ui.results import show_result
+
+    environment = _environment(application)
+    stream = sys.stderr if as_json else sys.stdout
+    application.say(f"1/4  a sandbox of six hosts ({environment.folder})")
+    intent = domain.start_sandbox(environment, application.say)
+    application.say("2/4  bootstrap")
+    nodes = list(intent.nodes.values())
+    survey = bootstrapping.survey_host_keys(environment, nodes)
+    bootstrapping.pin_new_keys(environment, survey)
+    result = bootstrapping.bootstrap_nodes(environment, intent, nodes, user="root", password=None, stream=stream)
+    if result.exit_code is ExitCode.DONE:
+        application.say("3/4  apply all")
+        result = run_playbook(environment, intent, "all", command="apply all", stream=stream)
+    show_result(application, result)
+    if result.exit_code is not ExitCode.DONE:
+        if as_json:
+            application.answer(result.document())
+        return result.exit_code
+    application.say("4/4  ask the service")
+    answers = domain.ask_service(intent)
+    for text in answers.texts:
+        application.say(f"     {text}")
+    if as_json:
+        application.answer({"ok": True, "url": answers.url, "run": result.run})
+    application.say()
+    application.say(f"The service is at {answers.url} (a floating IP; try: curl {answers.url})")
+    prefix = f"nexus-ops -e {environment.name}"
+    application.say(f"Break something and ask again:  {prefix} sandbox fault w1 power-off")
+    application.say(f"Remove it all:                  {prefix} sandbox down --purge")
+    return ExitCode.DONE
+
+
+def _environment(application: Application) -> Environment:
+    from nexus_ops.environment import Environment
+
+    name = application.environment_name or DEFAULT_NAME
+    try:
+        return Environment(application.inventories / name)
+    except UsageError:
+        return Environment((application.inventories_given or Path.cwd() / "inventories").absolute() / name)

@@ -1,0 +1,83 @@
+"""The demo: a sandbox, a sample service on it, and its URL behind the floating IP."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nexus_ops.content import find_content
+from nexus_ops.environment import Environment
+from nexus_ops.errors import NexusError
+from nexus_ops.intent.model import Intent
+from nexus_ops.intent.write import write_intent
+from nexus_ops.sandbox.cluster import Sandbox
+from nexus_ops.sandbox.topology import Request
+
+SSH_USER = "ops"
+ANSWER_PATIENCE = 30.0
+"""Seconds that the service has to answer behind the floating IP once everything is applied."""
+
+SERVICES = """
+# The demo's service: a small web server on every worker, for every host name.
+services:
+  web:
+    source: {path: apps/web}
+    command: "python3 server.py"
+    port: 8080
+    env: {GREETING: Hello}
+    health: {path: /healthz}
+    response_timeout: 2s
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the service said behind its URL: each different answer once."""
+
+    url: str
+    texts: tuple[str, ...]
+
+
+def start_sandbox(environment: Environment, say: Callable[[str], None]) -> Intent:
+    """Bring up the sandbox of `environment` with the sample service in its intent, and return the intent."""
+    Sandbox(environment.name).up(environment, Request(managers=1, lbs=2, workers=3, ssh_user=SSH_USER), say)
+    service = environment.folder / "apps" / "web"
+    if not service.exists():
+        shutil.copytree(find_content().example / "apps" / "web", service, ignore=shutil.ignore_patterns("__pycache__"))
+    text = environment.intent.read_text(encoding="utf-8")
+    if not re.search(r"^services:", text, re.MULTILINE):
+        text = re.sub(r"\n# Services come here.*", "", text, flags=re.DOTALL) + SERVICES
+    return write_intent(environment, text)
+
+
+def ask_service(intent: Intent) -> Answers:
+    """Return what the service answers behind the floating IP, once each of its workers has answered.
+
+    Raises NexusError when they do not within `ANSWER_PATIENCE` seconds.
+    """
+    import requests
+
+    if intent.ha.virtual_ip is None:
+        raise NexusError("the demo's intent has no floating IP", next_step="remove its folder and start again")
+    url = f"http://{intent.ha.virtual_ip.ip}/"
+    texts: dict[str, None] = {}
+    deadline = time.monotonic() + ANSWER_PATIENCE
+    workers = len(intent.services["web"].nodes)
+    problem = ""
+    while len(texts) < workers and time.monotonic() < deadline:
+        try:
+            response = requests.get(url, timeout=5)
+            response.raise_for_status()
+            texts[response.text.strip()] = None
+        except requests.RequestException as error:
+            problem = str(error)
+            time.sleep(0.2)
+    if len(texts) < workers:
+        raise NexusError(
+            f"{url} was answered by {len(texts)} of {workers} workers {problem}".rstrip(),
+            next_step="look at: nexus-ops --env demo runs show last",
+        )
+    return Answers(url, tuple(sorted(texts)))
