@@ -24,10 +24,10 @@ MAX_DEPTH = 32  # the intent needs six
 MAX_VALUES = 100_000  # aliases counted as often as they are used: no file of a kilobyte fills the memory
 
 _TAG = "tag:yaml.org,2002:"
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}")
+# Compiled when they are needed: start-up time.
+_INTEGER = r"[-+]?(0|[1-9][0-9]{0,17})"
+_FLOAT = r"[-+]?[0-9]{1,18}\.[0-9]{1,18}"
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 
 
 @dataclass(slots=True)
@@ -103,10 +103,6 @@ def parse_document(data: bytes, file: FilePath) -> Document:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise IntentError([Fault(file, line, "this is not UTF-8 text", "save the file as UTF-8")]) from None
-    if control := _CONTROL.search(text):
-        line = text.count("\n", 0, control.start()) + 1
-        message = f"a control character (code {ord(control[0])}) stands here"
-        raise IntentError([Fault(file, line, message, "remove it; in double quotes it may be written as \\xNN")])
     composer = _Composer(text, file)
     root = composer.compose()
     if root is None or (root.children is None and root.value is None):
@@ -237,9 +233,9 @@ class _Composer:
             case "bool":
                 value = _BOOLEANS.get(text.lower(), text)
             # Octal, hexadecimal, base 60 and the like stay text: whoever writes 22:22 does not mean 1342.
-            case "int" if _INTEGER.fullmatch(text):
+            case "int" if re.fullmatch(_INTEGER, text):
                 value = int(text)
-            case "float" if _FLOAT.fullmatch(text):
+            case "float" if re.fullmatch(_FLOAT, text):
                 value = float(text)
             case "str" | "int" | "float" | "timestamp" | "value" | "merge":
                 pass

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import yaml
+
+_CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]"
 
 # Words of the parser's complaint: whether the line to name is where the unfinished thing begins, message, remedy.
 _EXPLANATIONS = {
@@ -33,6 +36,13 @@ _EXPLANATIONS = {
 
 def explain(error: yaml.YAMLError, text: str) -> tuple[int, str, str]:
     """Return the line (from 1), the message and the remedy for the parser's `error` about `text`."""
+    if control := re.search(_CONTROL, text):
+        line = text.count("\n", 0, control.start()) + 1
+        return (
+            line,
+            f"a control character (code {ord(control[0])}) stands here",
+            "remove it; in double quotes write \\xNN",
+        )
     problem = str(getattr(error, "problem", None) or "it cannot be read")
     mark = getattr(error, "problem_mark", None)
     opening = getattr(error, "context_mark", None) or mark

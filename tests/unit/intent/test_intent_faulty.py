@@ -1,4 +1,7 @@
-"""Every file in faulty/ has exactly one fault; its first line says `# LINE: MESSAGE; REMEDY` (or how that begins)."""
+"""Every file in faulty/ has exactly one fault; its first line says `# LINE: MESSAGE; REMEDY` (or how that begins).
+
+They are called .txt because linters read every .yml there is.
+"""
 
 import re
 from pathlib import Path
@@ -8,7 +11,7 @@ import pytest
 from nexus_ops.errors import ExitCode, IntentError
 from nexus_ops.intent.load import load_intent, parse_intent
 
-FAULTY = sorted((Path(__file__).parent / "faulty").glob("*.yml"))
+FAULTY = sorted((Path(__file__).parent / "faulty").glob("*.txt"))
 
 
 @pytest.mark.parametrize("file", FAULTY, ids=lambda file: file.stem)

@@ -17,7 +17,7 @@ EXAMPLE = Path(__file__).parents[3] / "inventories" / "example" / "nexus.yml"
 
 def documents() -> list[Any]:
     found = []
-    for file in [EXAMPLE, *sorted(FAULTY.glob("*.yml"))]:
+    for file in [EXAMPLE, *sorted(FAULTY.glob("*.txt"))]:
         try:
             found.append(pytest.param(parse_document(file.read_bytes(), file), id=file.stem))
         except IntentError:
