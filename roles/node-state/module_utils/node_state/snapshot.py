@@ -1,0 +1,93 @@
+"""What is at a path, how to put it back, and how to replace it so that no reader sees half of it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NEW = "nexus-new"
+OLD = "nexus-old"
+
+
+def sibling(path: Path, suffix: str) -> Path:
+    """Return the hidden name beside `path` that is used while it is replaced (always the same: no litter piles up)."""
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A file, a symbolic link or nothing. Both `content` and `target` None: nothing is there."""
+
+    content: bytes | None = None
+    target: str | None = None
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o644
+
+    @classmethod
+    def of(cls, path: Path) -> Snapshot:
+        """Return what is at `path` now. Raises OSError, IsADirectoryError for a folder."""
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
+        if stat.S_ISLNK(found.st_mode):
+            return cls(target=str(path.readlink()))
+        return cls(path.read_bytes(), None, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything."""
+        return self.content is not None or self.target is not None
+
+    def stage(self, path: Path) -> Path:
+        """Write this beside `path`, synced to disk, and return where. Leaves nothing behind on OSError."""
+        staged = sibling(path, NEW)
+        staged.unlink(missing_ok=True)
+        if self.target is not None:
+            staged.symlink_to(self.target)
+            return staged
+        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(self.content or b"")
+                stream.flush()
+                os.fchown(stream.fileno(), self.uid, self.gid)
+                os.fchmod(stream.fileno(), self.mode)
+                os.fsync(stream.fileno())
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise
+        return staged
+
+    def put(self, path: Path) -> None:
+        """Make `path` what this is, in one step."""
+        if self.exists:
+            self.stage(path).replace(path)
+        else:
+            path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this as JSON can hold it."""
+        content = None if self.content is None else base64.b64encode(self.content).decode()
+        return {"content": content, "target": self.target, "uid": self.uid, "gid": self.gid, "mode": self.mode}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Snapshot:
+        """Return what `to_dict` was made of."""
+        content = None if data["content"] is None else base64.b64decode(data["content"])
+        return cls(content, data["target"], data["uid"], data["gid"], data["mode"])
