@@ -72,12 +72,12 @@ ask() {
     done
 }
 
-# Runs a command with its output in the log; on failure shows the end of it and the given explanation, and ends.
+# Runs a command with its output in the log; on failure shows the errors in it and the given explanation, and ends.
 run_logged() {
     local explanation=$1
     shift
     if ! "$@" </dev/null >>"$log" 2>&1; then
-        tail -n 8 "$log" | sed 's/^/    /' >&2
+        { grep -E '^ *(E:|Err:|[A-Za-z]*[Ee]rror:|ERROR:) ' "$log" || cat "$log"; } | tail -n 6 | sed 's/^ */    /' >&2
         local kept=$log
         log="" # kept for the person
         die "$explanation; the whole output is in $kept"
