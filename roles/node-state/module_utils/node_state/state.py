@@ -107,7 +107,10 @@ class State:
         if not changes:
             return
         self._look_at(change.options["activates"] for change in changes)
-        if not self.check_mode:
+        if self.check_mode:
+            for change in changes:
+                self._note_due(change.options, {})
+        else:
             self._land(changes)
         for change in changes:
             self._show(change)
