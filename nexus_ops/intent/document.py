@@ -117,18 +117,17 @@ class _Composer:
         self.faults: list[Fault] = []
         self._text = text
         self._file = file
-        self._loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # C where PyYAML was built with it
+        self._loader: Any = None
         self._anchors: dict[str, tuple[_Node, int]] = {}
         self._values = 0
 
     def compose(self) -> _Node | None:
         try:
+            self._loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(self._text)  # C where PyYAML was built with it
             return self._document()
         except yaml.YAMLError as error:
             line, message, remedy = explain(error, self._text)
             raise IntentError([*self.faults, Fault(self._file, line, message, remedy)]) from None
-        finally:
-            self._loader.dispose()
 
     def _document(self) -> _Node | None:
         self._loader.get_event()  # start of the stream
@@ -224,6 +223,8 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> _Node:
         tag, text = event.tag, event.value
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            self._refuse(line, "an escape here stands for half a character", "write the character itself")
         if tag is None or tag == "!":
             tag = self._loader.resolve(yaml.ScalarNode, text, event.implicit)
         value: Any = text

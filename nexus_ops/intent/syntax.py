@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
 _CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]"
 
+_MISFIT = (
+    "this line does not fit those above",
+    "indent the keys of one section alike, close brackets once, and begin list items with '- '",
+)
+
 # Words of the parser's complaint: whether the line to name is where the unfinished thing begins, message, remedy.
 _EXPLANATIONS = {
     "mapping values are not allowed": (
@@ -26,11 +31,9 @@ _EXPLANATIONS = {
         "a backslash in double quotes has no meaning here",
         "use single quotes, or write two backslashes",
     ),
-    "did not find expected": (
-        False,
-        "this line does not fit those above",
-        "indent the keys of one section alike, close brackets once, and begin list items with '- '",
-    ),
+    "did not find expected": (False, *_MISFIT),
+    "expected <block end>": (False, *_MISFIT),  # the parser in Python
+    "block sequence entries are not allowed": (False, *_MISFIT),
 }
 
 
