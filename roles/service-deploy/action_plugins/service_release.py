@@ -1,0 +1,91 @@
+"""Ansible action: calls the module service_release, and brings it the archives that a node lacks."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+# What the node is told of a service; its variables go another way, its source stays here.
+TOLD = ("setup", "command", "port", "health", "drain_timeout")
+PASSED_ON = ("root", "allowed_addresses", "packages", "keep_releases", "start_timeout", "setup_timeout")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Arguments: `phase` (prepare, activate, remove), `services` (as service_deploy_services), `releases` (of the action
+    service_source), and those of the module's options that PASSED_ON names. A node runs the services that name it.
+    """
+
+    TRANSFERS_FILES = True
+    _VALID_ARGS = frozenset(("phase", "services", "releases", *PASSED_ON))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do the phase: one module run when nothing is to be uploaded."""
+        super().run(tmp, task_vars)
+        self._variables = task_vars or {}
+        phase = self._task.args["phase"]
+        if phase != "prepare":
+            return self._call(phase)
+        return self._prepare()
+
+    def _prepare(self) -> dict[str, Any]:
+        here, releases = self._here(), self._task.args["releases"]
+        known = {name: {"size": releases[name]["archive_size"], "sha256": releases[name]["sha256"]} for name in here}
+        result = self._call("inspect", archives=known)
+        if result.get("failed") or not result["missing"]:
+            return result
+        needed = {name: known[name] for name in result["missing"]}
+        if not self._task.check_mode:
+            self._upload(needed)
+        installed = self._call("install", archives=needed)
+        joined = {**installed, "due": result["due"], "unwanted": result["unwanted"]}
+        joined["changed"] = result["changed"] or installed.get("changed", False)
+        for key in ("diff", "steps"):
+            joined[key] = [*result.get(key, []), *installed.get(key, [])]
+        return joined
+
+    def _upload(self, needed: dict[str, Any]) -> None:
+        """Bring archives to a folder of Ansible's on the node (it is removed after the task), and note where they are."""
+        shell = self._connection._shell  # noqa: SLF001  Ansible's own way
+        if shell.tmpdir is None:
+            self._make_tmp_path()
+        for name, archive in needed.items():
+            packed = self._task.args["releases"][name]
+            archive["path"] = shell.join_path(shell.tmpdir, f"{name}-{packed['release']}.tar.gz")
+            try:
+                self._transfer_file(packed["archive"], archive["path"])
+            except AnsibleError as error:
+                raise AnsibleActionFail(
+                    f"cannot upload release {packed['release']} of {name} to {shell.tmpdir}: {error}; "
+                    "see that there is room and run again (nothing that runs was touched)"
+                ) from None
+
+    def _here(self) -> dict[str, Any]:
+        node = self._variables["inventory_hostname"]
+        services = self._task.args.get("services") or {}
+        return {name: service for name, service in services.items() if node in service["nodes"]}
+
+    def _call(self, phase: str, **more: Any) -> dict[str, Any]:
+        """Run the module. Variables go as one text: each value hidden by itself would black out harmless texts too."""
+        here, releases = self._here(), self._task.args.get("releases") or {}
+        told = []
+        for name, service in here.items():
+            packed = releases.get(name, {})
+            facts = {key: packed[key] for key in ("release", "origin", "unpacked_size") if key in packed}
+            told.append({"name": name, **facts, **{key: service[key] for key in TOLD if key in service}})
+        arguments = {key: self._task.args[key] for key in PASSED_ON if key in self._task.args}
+        arguments.update(
+            phase=phase,
+            services=told,
+            environments=json.dumps({name: service.get("env") or {} for name, service in here.items()}),
+            by=f"{getpass.getuser()}@{socket.gethostname()}",
+            **more,
+        )
+        result: dict[str, Any] = self._execute_module(
+            module_name="service_release", module_args=arguments, task_vars=self._variables
+        )
+        return result

@@ -1,0 +1,46 @@
+"""Ansible action: packs every service's release on the controller. Nothing is sent to a host."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+CONTROLLER = str(Path(__file__).resolve().parent.parent / "controller")
+if CONTROLLER not in sys.path:
+    sys.path.append(CONTROLLER)
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Arguments: `services` (as service_deploy_services), `cache` (a folder here), `keep` (archives per service).
+
+    Returns `releases`: for each service that runs somewhere the fields of `service_sources.Release`.
+    """
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("services", "cache", "keep"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Refuse what cannot be deployed, all of it before anything is packed; then pack."""
+        from service_sources import SourceError, check_kind, pack, prune
+
+        super().run(tmp, task_vars)
+        arguments = self._task.args
+        cache = Path(arguments["cache"])
+        wanted = {name: service for name, service in arguments["services"].items() if service["nodes"]}
+        releases = {}
+        try:
+            for name, service in wanted.items():
+                check_kind(name, service["source"])
+            for name, service in wanted.items():
+                packed = pack(name, service["source"], str(service.get("setup") or ""), cache)
+                releases[name] = asdict(packed)
+                prune(cache, name, int(arguments["keep"]))
+        except SourceError as error:
+            raise AnsibleActionFail(str(error)) from None
+        return {"changed": False, "releases": releases}

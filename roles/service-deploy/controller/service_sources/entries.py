@@ -1,0 +1,60 @@
+"""What a release consists of, and its digest: the same for the same content, wherever and whenever it is packed."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from service_sources.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or a symbolic link of a release. `path` is relative, with slashes; `target` empty: it is a file.
+
+    Of the mode only `executable` counts: the rest depends on the umask of whoever checked the files out.
+    """
+
+    path: str
+    executable: bool
+    target: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def digest_of_file(entry: Entry) -> str:
+    """Return the SHA-256 of a file's content, in hex."""
+    digest = hashlib.sha256()
+    with entry.open() as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(entries: Iterable[Entry]) -> str:
+    """Return the SHA-256 over paths, kinds, executable bits and contents, in hex. Entries must be in order."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        kind = f"link\0{entry.target}" if entry.target else f"{'x' if entry.executable else '-'}\0{digest_of_file(entry)}"
+        digest.update(f"{entry.path}\0{kind}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def check_links(service: str, entries: Iterable[Entry]) -> None:
+    """Raise SourceError for a symbolic link that leaves the release: on the worker it would point to something else."""
+    for entry in entries:
+        if not entry.target:
+            continue
+        landing = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
+        if entry.target.startswith("/") or landing == ".." or landing.startswith("../"):
+            raise SourceError(
+                f"service {service}: {entry.path} links to {entry.target}, outside the release; "
+                "put a copy in its place, or name it in .gitignore"
+            )

@@ -1,0 +1,184 @@
+"""A release: the archive of a source, and an id that stands for its content and its setup command."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import tarfile
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from service_sources.entries import BLOCK, Entry, check_links, digest_of
+from service_sources.errors import SourceError
+from service_sources.folder import entries_of_folder
+from service_sources.programs import without_credentials
+from service_sources.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+FORMAT = "1"  # part of every release id: a release made another way is another release
+KINDS = ("path", "git")
+LATER_KINDS = ("image", "archive")
+ROOM = 4096  # what a file or folder takes on disk beyond its content, about, in bytes
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the workers need to know. `archive` is on the controller; sizes are in bytes; `origin` is for people."""
+
+    release: str
+    archive: str
+    sha256: str
+    archive_size: int
+    unpacked_size: int
+    origin: str
+
+
+def check_kind(service: str, source: dict[str, Any]) -> str:
+    """Return the kind of a source. Raises SourceError for one that cannot be deployed (yet)."""
+    for kind in LATER_KINDS:
+        if kind in source:
+            raise SourceError(f"service {service}: source kind {kind} comes with a later version; use path or git")
+    for kind in KINDS:
+        if source.get(kind):
+            return kind
+    raise SourceError(f"service {service}: its source names neither path nor git; name one of them")
+
+
+def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Release:
+    """Pack a source into `cache`, unless that content is there already, and return the release. Raises SourceError."""
+    kind = check_kind(service, source)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _entries(service, kind, source, cache) as (origin, entries):
+            check_links(service, entries)
+            content = digest_of(entries)
+            # length first: no setup command can pass for another content
+            identity = f"{FORMAT}\0{content}\0{len(setup)}\0{setup}"
+            release = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+            known = cache / f"{service}-{release}.json"
+            if (found := _read_known(known)) is not None:
+                return replace(found, origin=origin)
+            return _write(service, release, content, origin, entries, known)
+    except OSError as error:
+        where = error.filename or cache
+        raise SourceError(
+            f"service {service}: cannot pack its release: {where}: {error.strerror or error}; mend that on the controller and run again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _entries(service: str, kind: str, source: dict[str, Any], cache: Path) -> Iterator[tuple[str, list[Entry]]]:
+    """Give the origin in words and the entries in order, as long as the context lasts."""
+    if kind == "path":
+        folder = Path(os.path.normpath(Path(str(source["path"])).expanduser()))
+        yield str(folder), entries_of_folder(service, folder)
+        return
+    address, ref = str(source["git"]), str(source.get("ref") or "HEAD")
+    repository = Repository(service, address, cache)
+    commit = repository.pin(ref)
+    with tempfile.NamedTemporaryFile(dir=cache, prefix=".git-", suffix=".tar") as scratch:
+        entries = sorted(repository.entries(commit, scratch), key=lambda entry: entry.path)
+        if not entries:
+            raise SourceError(f"service {service}: nothing to deploy in commit {commit} of {without_credentials(address)}")
+        yield f"{without_credentials(address)} {ref} ({commit})", entries
+
+
+def _read_known(known: Path) -> Release | None:
+    """Return a release that was packed before, None when it or its archive is not there any more."""
+    try:
+        release = Release(**json.loads(known.read_bytes()))
+        whole = Path(release.archive) == known.with_suffix(".tar.gz") and (
+            Path(release.archive).stat().st_size == release.archive_size
+        )
+    except (OSError, ValueError, TypeError):
+        return None
+    if not whole:
+        return None
+    known.touch()  # in use: `prune` goes by age
+    return release
+
+
+def _write(service: str, release: str, content: str, origin: str, entries: Sequence[Entry], known: Path) -> Release:
+    """Write the archive and then what is known of it: the one without the other is not taken for a release."""
+    path = known.with_suffix(".tar.gz")
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        try:
+            _write_archive(stream, entries)
+            stream.flush()
+            if digest_of(entries) != content:
+                raise SourceError(f"service {service}: its files changed while they were packed; run again")
+            Path(stream.name).replace(path)
+        except BaseException:
+            Path(stream.name).unlink(missing_ok=True)
+            raise
+    packed = Release(
+        release=release,
+        archive=str(path),
+        sha256=_sha256_of(path),
+        archive_size=path.stat().st_size,
+        unpacked_size=sum(entry.size + ROOM for entry in entries),
+        origin=origin,
+    )
+    staged = known.with_name(f".{known.name}.{os.getpid()}")
+    staged.write_text(json.dumps(asdict(packed)), encoding="utf-8")
+    staged.replace(known)
+    return packed
+
+
+def _write_archive(stream: IO[bytes], entries: Sequence[Entry]) -> None:
+    """Write a tar.gz without times, owners and umasks in it."""
+    folders: set[str] = set()
+    with (
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as packed,
+        tarfile.open(mode="w", fileobj=packed, format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for entry in entries:
+            for folder in sorted(set(_folders_above(entry.path)) - folders):
+                folders.add(folder)
+                member = tarfile.TarInfo(folder)
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(member)
+            member = tarfile.TarInfo(entry.path)
+            if entry.target:
+                member.type, member.linkname, member.mode = tarfile.SYMTYPE, entry.target, 0o777
+                archive.addfile(member)
+                continue
+            member.size, member.mode = entry.size, 0o755 if entry.executable else 0o644
+            with entry.open() as content:
+                archive.addfile(member, content)
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def prune(cache: Path, service: str, keep: int) -> None:
+    """Remove all but the `keep` archives of a service that were used last."""
+    known = sorted(_of_service(cache, service), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in known[max(keep, 1) :]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".tar.gz").unlink(missing_ok=True)
+
+
+def _of_service(cache: Path, service: str) -> list[Path]:
+    """Return the descriptions of a service's releases (`web-2-<id>` is not one of `web`)."""
+    return [path for path in cache.glob(f"{service}-*.json") if path.stem.rpartition("-")[0] == service]
+
+
+__all__ = ["Release", "check_kind", "pack", "prune"]

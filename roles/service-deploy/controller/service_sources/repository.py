@@ -1,0 +1,123 @@
+"""Sources of the kind `git`: the files of one commit, by way of a bare copy of the repository in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+from service_sources.entries import Entry
+from service_sources.errors import SourceError
+from service_sources.programs import FETCH_TIMEOUT, GitRefusedError, git, without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+class Repository:
+    """A git repository at `address`, with its bare copy below `cache`."""
+
+    def __init__(self, service: str, address: str, cache: Path) -> None:
+        """Make the bare copy if there is none yet. Raises SourceError."""
+        self.service = service
+        self.address = address
+        self.folder = cache / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}.git"
+        if address.startswith("-"):
+            raise SourceError(f"service {service}: {address} is no address of a git repository; correct source.git")
+        if not (self.folder / "HEAD").exists():
+            git(service, "init", "--quiet", "--bare", str(self.folder))
+
+    def pin(self, ref: str) -> str:
+        """Return the commit that `ref` (branch, tag or commit) is now, and have it here. Raises SourceError.
+
+        A full commit that is here already needs no network.
+        """
+        if COMMIT.fullmatch(ref) and self._has(ref):
+            return ref
+        commit = self._ask(ref)
+        if commit and self._has(commit):
+            return commit
+        self._fetch(f"+{commit}:refs/nexus/{commit}" if commit else None)
+        try:
+            found = git(self.service, "-C", str(self.folder), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit or ref}^{{commit}}")
+        except GitRefusedError:
+            raise SourceError(
+                f"service {self.service}: {self._shown} has no branch, tag or commit {ref}; correct source.ref"
+            ) from None
+        return found.decode().strip()
+
+    def entries(self, commit: str, scratch: IO[bytes]) -> Iterator[Entry]:
+        """Yield what `commit` holds, unordered; `scratch` must stay open until the entries are read."""
+        self._refuse_submodules(commit)
+        git(self.service, "-C", str(self.folder), "archive", "--format=tar", f"--output={scratch.name}", commit, timeout=FETCH_TIMEOUT)
+        archive = tarfile.open(scratch.name)  # noqa: SIM115  read by the entries later on
+        for member in archive:
+            if member.issym():
+                yield Entry(member.name, executable=False, target=member.linkname, size=0, open=lambda: scratch)
+            elif member.isfile():
+                # Members are read one after the other, and never two at once.
+                yield Entry(
+                    member.name,
+                    executable=bool(member.mode & 0o100),
+                    target="",
+                    size=member.size,
+                    open=lambda member=member: cast("IO[bytes]", archive.extractfile(member)),
+                )
+
+    @property
+    def _shown(self) -> str:
+        return without_credentials(self.address)
+
+    def _has(self, commit: str) -> bool:
+        try:
+            git(self.service, "-C", str(self.folder), "cat-file", "-e", f"{commit}^{{commit}}")
+        except GitRefusedError:
+            return False
+        return True
+
+    def _ask(self, ref: str) -> str:
+        """Return the commit that the repository says a branch or tag is, empty when it knows none of that name."""
+        names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
+        wanted = [form for name in names for form in (f"{name}^{{}}", name)]  # an annotated tag stands for its commit
+        try:
+            answer = git(self.service, "ls-remote", "--", self.address, *wanted)
+        except GitRefusedError as error:
+            raise self._unreachable(error) from None
+        known = {name: commit for commit, name in (line.split("\t") for line in answer.decode().splitlines())}
+        return next((known[form] for form in wanted if form in known), "")
+
+    def _fetch(self, wanted: str | None) -> None:
+        """Fetch one commit where the server allows it, else all branches and tags."""
+        everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+        into = ["-C", str(self.folder), "fetch", "--quiet", "--force"]
+        if wanted:
+            try:
+                git(self.service, *into, "--depth=1", "--", self.address, wanted, timeout=FETCH_TIMEOUT)
+            except GitRefusedError:
+                pass
+            else:
+                return
+        try:
+            git(self.service, *into, "--", self.address, *everything, timeout=FETCH_TIMEOUT)
+        except GitRefusedError as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: GitRefusedError) -> SourceError:
+        return SourceError(
+            f"service {self.service}: cannot read the repository {self._shown}: {error.words}; "
+            f"see that `git ls-remote {self._shown}` works here on the controller"
+        )
+
+    def _refuse_submodules(self, commit: str) -> None:
+        tree = git(self.service, "-C", str(self.folder), "ls-tree", "-r", "-z", commit)
+        for line in tree.split(b"\0"):
+            if line.startswith(b"160000 "):
+                path = line.split(b"\t", 1)[1].decode("utf-8", "replace")
+                raise SourceError(
+                    f"service {self.service}: {self._shown} has a submodule at {path}, which git archive leaves out; "
+                    "check the repository out with its submodules and deploy that folder with source.path"
+                )

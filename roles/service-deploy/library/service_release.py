@@ -1,0 +1,152 @@
+#!/usr/bin/python
+"""Ansible module: the services of a node, by phases. Used by the action plugin of the same name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.node_state import State, StateError
+from ansible.module_utils.service_deploy import render
+from ansible.module_utils.service_deploy.model import Service
+from ansible.module_utils.service_deploy.node import Node
+
+DOCUMENTATION = r"""
+module: service_release
+short_description: Releases of services on a node, made ready, activated or removed
+description:
+  - C(inspect) makes the node ready (packages, accounts, folders, firewall) and says what is missing and what is due.
+  - C(install) unpacks and sets up missing releases. Nothing that runs is touched by these two.
+  - C(activate) switches, starts and checks what is due, and takes it back when it is not healthy.
+  - C(remove) stops and removes services that are not named any more.
+  - Tasks call the action plugin, which knows the phase C(prepare) (C(inspect), upload, C(install)) and fills in the rest.
+options:
+  phase:
+    description: What to do.
+    required: true
+    type: str
+    choices: [inspect, install, activate, remove]
+  root:
+    description: Folder of the releases.
+    required: true
+    type: path
+  services:
+    description: Services of this node, without their variables.
+    type: list
+    elements: dict
+  environments:
+    description: JSON of the services' variables, one text, so that hiding it hides no part of other texts.
+    type: str
+  archives:
+    description: Releases by service, with C(size), C(sha256) and, to install them, C(path) on the node.
+    type: dict
+  allowed_addresses:
+    description: Who may reach the ports.
+    type: list
+    elements: str
+  packages:
+    description: Debian packages that setup commands need.
+    type: list
+    elements: str
+  by:
+    description: Who does it, for the record.
+    type: str
+  keep_releases:
+    description: How many releases of a service are kept.
+    type: int
+  start_timeout:
+    description: Seconds that a service has to become healthy.
+    type: float
+  setup_timeout:
+    description: Seconds that a setup has to end.
+    type: float
+author: Nexus Ops contributors
+"""
+
+EXAMPLES = r"""
+- name: Services run as wanted
+  service_release:
+    phase: activate
+    root: /opt/nexus
+    services: "{{ service_deploy_services }}"
+    releases: "{{ __service_deploy_sources.releases }}"
+"""
+
+RETURN = r"""
+missing:
+  description: Services whose release is not on the node.
+  type: list
+  returned: always
+due:
+  description: Why each service has to be activated, by its name.
+  type: dict
+  returned: always
+unwanted:
+  description: Services that are on the node and not wanted.
+  type: list
+  returned: always
+steps:
+  description: What was done, or would be.
+  type: list
+  returned: always
+"""
+
+ARGUMENTS: dict[str, Any] = {
+    "phase": {"type": "str", "required": True, "choices": ["inspect", "install", "activate", "remove"]},
+    "root": {"type": "path", "required": True},
+    "services": {"type": "list", "elements": "dict", "default": []},
+    "environments": {"type": "str", "default": "{}", "no_log": True},
+    "archives": {"type": "dict", "default": {}},
+    "allowed_addresses": {"type": "list", "elements": "str", "default": []},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "by": {"type": "str", "default": ""},
+    "keep_releases": {"type": "int", "default": 5},
+    "start_timeout": {"type": "float", "default": 60},
+    "setup_timeout": {"type": "float", "default": 600},
+}
+
+
+def services_of(parameters: dict[str, Any]) -> list[Service]:
+    """Return the services that the arguments describe. Raises StateError."""
+    environments = json.loads(parameters["environments"])
+    root = Path(parameters["root"])
+    return [Service.of(service, environments.get(service["name"]) or {}, root) for service in parameters["services"]]
+
+
+def bring_about(node: Node, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Do one phase, and return what there is left to do."""
+    phase, by = parameters["phase"], parameters["by"]
+    if phase == "inspect":
+        sizes = {name: int(archive["size"]) for name, archive in parameters["archives"].items()}
+        node.make_ready(parameters["packages"], sizes)
+        return {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
+    if phase == "install":
+        node.install(parameters["archives"], by, parameters["setup_timeout"])
+        return {"missing": []}
+    if phase == "activate":
+        return {"due": node.activate(by, parameters["start_timeout"], parameters["keep_releases"])}
+    return {"unwanted": node.remove()}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    parameters = module.params
+    state = State("service-deploy", check_mode=module.check_mode)
+    try:
+        services = services_of(parameters)
+        secrets = {name: value for service in services for name, value in render.secrets_of(service).items()}
+        state = State("service-deploy", check_mode=module.check_mode, secrets=secrets)
+        node = Node(state, services, Path(parameters["root"]), parameters["allowed_addresses"])
+        found = bring_about(node, parameters)
+    except StateError as error:
+        module.fail_json(msg=str(error), **state.result())
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}", **state.result())
+    module.exit_json(**{**state.result(), **found})
+
+
+if __name__ == "__main__":
+    main()

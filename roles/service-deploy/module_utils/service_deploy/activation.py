@@ -1,0 +1,200 @@
+"""Switching a service to what is wanted: started, seen healthy, or taken back to what worked."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.node_state import StateError, units
+from ansible.module_utils.node_state.commands import last_words, run
+from ansible.module_utils.node_state.snapshot import Snapshot
+from ansible.module_utils.service_deploy import health, records, releases, render
+from ansible.module_utils.service_deploy.model import Place, Service, seconds_of
+from ansible.module_utils.service_deploy.records import Good
+
+if TYPE_CHECKING:
+    from ansible.module_utils.node_state import State
+
+LOG_LINES = 15
+PATIENCE = 60.0  # seconds that systemd gets beyond a service's own time to stop
+
+
+def wanted_good(service: Service, by: str, previous: str = "") -> Good:
+    """Return what the record says once `service` is seen healthy."""
+    return Good(
+        release=service.release,
+        unit=render.unit_text(service),
+        environment=render.filled_in(render.environment_text(service), render.secrets_of(service)),
+        port=service.port,
+        health_path=service.health_path,
+        health_timeout=service.health_timeout,
+        drain_timeout=service.drain_timeout,
+        since=time.time(),
+        by=by,
+        previous=previous,
+    )
+
+
+def _snapshots(place: Place, good: Good | None) -> dict[str, Snapshot]:
+    """Return what the files of a service are when it runs as `good`; None: nothing is there."""
+    if good is None:
+        return dict.fromkeys(map(str, (place.unit_file, place.environment_file, place.current)), Snapshot())
+    return {
+        str(place.unit_file): Snapshot(good.unit.encode()),
+        str(place.environment_file): Snapshot(good.environment.encode(), mode=0o600),
+        str(place.current): Snapshot(target=f"releases/{good.release}"),
+    }
+
+
+def reasons(service: Service, unit: units.Unit) -> list[str]:
+    """Return why the service has to be activated, in words; empty when it runs as wanted."""
+    place, wanted = service.place, wanted_good(service, "")
+    good = records.read_good(place)
+    if good is None:
+        return [f"first release {service.release}"]
+    found = []
+    if good.release != wanted.release:
+        found.append(f"release {good.release} becomes {wanted.release}")
+    if good.environment != wanted.environment:
+        found.append("its variables changed")
+    if good.unit != wanted.unit:
+        found.append("its unit changed")
+    if place.pending.exists():
+        found.append("the last activation was interrupted")
+    if not found and any(Snapshot.of(type(place.current)(path)) != shot for path, shot in _snapshots(place, good).items()):
+        found.append("its files were changed on the node")
+    if not unit.active:
+        found.append(f"it is {unit.state}")
+    elif unit.enabled != "enabled":
+        found.append("it is not started at boot")
+    return found
+
+
+class Activation:
+    """The switch of one service on one node. `by` is who does it, for the record; `limit` in seconds."""
+
+    def __init__(self, state: State, service: Service, *, by: str, limit: float, others: list[Place]) -> None:
+        """Change nothing yet. `others` are the node's other services, which may have to leave the port."""
+        self.state = state
+        self.service = service
+        self.place = service.place
+        self.limit = limit
+        self.by = by
+        self.previous = records.read_good(self.place)
+        self.others = others
+
+    def run(self, keep: int) -> None:
+        """Switch, start, see it healthy, keep `keep` releases. Raises StateError after everything was taken back."""
+        self.state.note(f"activate release {self.service.release} of {self.service.name}")
+        if self.state.check_mode:
+            self._write_files()
+            return
+        began = time.time()
+        records.begin(self.place)
+        stopped: list[Place] = []
+        try:
+            stopped = self._free_the_port()
+            self._write_files()
+            units.enable(self.place.unit, wanted=True)
+            _restart(self.place.unit, self.service.drain_timeout)
+            self._see_healthy(self.service.port, self.service.health_path, self.service.health_timeout)
+        except (StateError, OSError) as cause:
+            said = releases.last_lines(_log(self.place.unit, began), self.service.environment, LOG_LINES)
+            outcome = self._go_back()
+            for place in stopped:
+                _try(lambda place=place: _restart(place.unit, "30s"))
+            raise StateError(
+                f"release {self.service.release} of {self.service.name} is not healthy: {cause}; {outcome}. "
+                f"Its last log lines:\n{said}"
+            ) from cause
+        former = self._former_release()
+        records.write_good(self.place, wanted_good(self.service, self.by, former))
+        records.end(self.place)
+        releases.prune(self.place, keep, {self.service.release, former})
+
+    def _former_release(self) -> str:
+        """Return the release before this one (a restart with other variables is not another release)."""
+        if self.previous is None:
+            return ""
+        return self.previous.previous if self.previous.release == self.service.release else self.previous.release
+
+    def _write_files(self) -> None:
+        place = self.place
+        self.state.files(
+            [
+                {
+                    "path": str(place.environment_file),
+                    "content": render.environment_text(self.service),
+                    "mode": "0600",
+                },
+                {"path": str(place.unit_file), "content": render.unit_text(self.service)},
+                {"path": str(place.current), "link": f"releases/{self.service.release}"},
+            ]
+        )
+
+    def _free_the_port(self) -> list[Place]:
+        """Stop other services that run on the port this one gets, and return which: they moved, or are wanted no more."""
+        stopped = []
+        for place in self.others:
+            good = records.read_good(place)
+            if good is None or good.port != self.service.port or not units.show([place.unit])[place.unit].active:
+                continue
+            self.state.note(f"stop {place.unit}, which has port {good.port}")
+            _stop(place.unit, good.drain_timeout)
+            stopped.append(place)
+        return stopped
+
+    def _see_healthy(self, port: int, path: str, timeout: float) -> None:
+        health.wait_until_healthy(self.place.unit, port, path, timeout, self.limit)
+
+    def _go_back(self) -> str:
+        """Make it run as before and return what came of it, as a sentence."""
+        good, place = self.previous, self.place
+        try:
+            if good is None:
+                _stop(place.unit, self.service.drain_timeout)
+                if place.unit_file.exists():
+                    units.enable(place.unit, wanted=False)
+            for path, snapshot in _snapshots(place, good).items():
+                snapshot.put(type(place.current)(path))
+            units.reload_systemd()
+            if good is None:
+                records.end(place)
+                return "it was the first release here, so the service is stopped"
+            _restart(place.unit, self.service.drain_timeout)
+            self._see_healthy(good.port, good.health_path, good.health_timeout)
+        except (StateError, OSError) as error:
+            return f"and going back to {good.release if good else 'nothing'} failed: {error}"
+        records.end(place)
+        return f"it runs release {good.release} again, healthy"
+
+
+def _restart(unit: str, drain_timeout: str) -> None:
+    run(["systemctl", "reset-failed", unit])
+    done = run(["systemctl", "restart", unit], timeout=seconds_of(drain_timeout) + PATIENCE)
+    if done.returncode != 0:
+        raise StateError(f"systemd cannot start it: {last_words(done, 1)}")
+
+
+def _stop(unit: str, drain_timeout: str) -> None:
+    done = run(["systemctl", "stop", unit], timeout=seconds_of(drain_timeout) + PATIENCE)
+    if done.returncode != 0:
+        raise StateError(f"systemd cannot stop {unit}: {last_words(done, 1)}")
+
+
+def _try(step: object) -> None:
+    """Do what is worth trying after a failure that is reported anyway."""
+    try:
+        step()  # type: ignore[operator]
+    except StateError:
+        return
+
+
+def _log(unit: str, since: float) -> str:
+    """Return a unit's log since a time, in seconds of the epoch."""
+    try:
+        return run(
+            ["journalctl", "-q", "--unit", unit, "--since", f"@{since:.3f}", "--lines", "50", "--output", "cat"]
+        ).stdout
+    except StateError as error:
+        return str(error)

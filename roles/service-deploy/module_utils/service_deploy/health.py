@@ -1,0 +1,142 @@
+"""Is a service healthy? Asked on the node, before any load balancer does."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible.module_utils.node_state import StateError
+from ansible.module_utils.node_state.commands import checked
+
+PAUSE = 0.25  # seconds between two questions
+IN_A_ROW = 2
+STARTS = 5  # so often a service may exit while it comes up
+LISTENING = "0A"  # the state in /proc/net/tcp (include/net/tcp_states.h)
+LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What systemd says of a service's process."""
+
+    active: bool
+    state: str
+    pid: int
+    restarts: int
+    group: str  # its control group, relative to the root of the hierarchy
+    exit: str
+
+    @classmethod
+    def of(cls, unit: str) -> Process:
+        """Ask systemd. Raises StateError."""
+        wanted = "ActiveState,SubState,MainPID,NRestarts,ControlGroup,ExecMainStatus,Result"
+        lines = checked(["systemctl", "show", "--property", wanted, "--", unit]).splitlines()
+        said = dict(line.split("=", 1) for line in lines)
+        return cls(
+            active=said["ActiveState"] == "active" and said["SubState"] == "running",
+            state=f"{said['ActiveState']} ({said['SubState']})",
+            pid=int(said["MainPID"]),
+            restarts=int(said["NRestarts"]),
+            group=said.get("ControlGroup", ""),
+            exit=said.get("ExecMainStatus", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening TCP socket."""
+
+    loopback: bool
+    inode: str
+
+
+def listeners(port: int) -> list[Listener]:
+    """Return who listens on a TCP port of this node."""
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue  # no IPv6
+        for fields in (line.split() for line in lines):
+            address, _, number = fields[1].partition(":")
+            if fields[3] == LISTENING and int(number, 16) == port:
+                found.append(Listener(LOOPBACK.fullmatch(address) is not None, fields[9]))
+    return found
+
+
+def sockets_of(group: str) -> set[str] | None:
+    """Return the inodes of all sockets of a control group's processes, None when they cannot be read."""
+    folder = Path(f"/sys/fs/cgroup{group}")
+    if not group or not folder.is_dir():
+        return None
+    found = set()
+    for members in folder.rglob("cgroup.procs"):
+        for pid in members.read_text(encoding="ascii").split():
+            try:
+                links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+            except OSError:
+                continue  # ended meanwhile
+            found.update(link[len("socket:[") : -1] for link in links if link.startswith("socket:["))
+    return found
+
+
+def answer_of(port: int, path: str, timeout: float) -> str:
+    """Ask the service on this node once; return what is wrong, empty when nothing is. `timeout` in seconds."""
+    if not path:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout).close()
+        except OSError as error:
+            return f"connect to 127.0.0.1:{port}: {error.strerror or error}"
+        return ""
+    question = f"GET http://127.0.0.1:{port}{path}"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", path, headers={"User-Agent": "nexus-ops", "Connection": "close"})
+        answer = connection.getresponse()
+    except TimeoutError:
+        return f"{question}: no answer within {timeout:g} s"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{question}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+    finally:
+        connection.close()
+    return "" if 200 <= answer.status < 300 else f"{question}: {answer.status} {answer.reason}"
+
+
+def _doubt(port: int, process: Process) -> str:
+    """Return what is wrong with a port that answers: another's, or one that no load balancer can reach."""
+    there = listeners(port)
+    own = sockets_of(process.group)
+    if there and own is not None and not any(listener.inode in own for listener in there):
+        return f"port {port} is answered by another program on this node (`ss -ltnp` shows which); stop it, or take another port"
+    if there and all(listener.loopback for listener in there):
+        return f"it listens on port {port} of the loopback address only, where no load balancer can reach it; have it listen on 0.0.0.0"
+    return ""
+
+
+def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: float) -> None:
+    """Wait until the service answered twice in a row out of the same process.
+
+    `timeout` is for one answer, `limit` for all of it, in seconds. Raises StateError with the last reason against it.
+    """
+    ends = time.monotonic() + limit
+    before = Process.of(unit)
+    row, pid = 0, 0
+    while True:
+        process = Process.of(unit)
+        problem = f"it is {process.state}, its last exit status was {process.exit}" if not process.active else ""
+        problem = problem or answer_of(port, path, timeout) or _doubt(port, process)
+        row = 0 if problem else row + 1 if process.pid == pid else 1
+        pid = process.pid
+        if row >= IN_A_ROW:
+            return
+        if process.restarts - before.restarts >= STARTS:
+            raise StateError(f"it keeps exiting ({STARTS} times), its last exit status was {process.exit}")
+        if time.monotonic() > ends:
+            raise StateError(f"{problem or 'its process changes'} (waited {limit:g} s)")
+        time.sleep(PAUSE)

@@ -1,0 +1,77 @@
+"""What is known to work on this node, and what has begun and not ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.node_state.snapshot import Snapshot
+from ansible.module_utils.service_deploy.model import PENDING, RECORDS, SETTINGS, UNIT_PREFIX, UNITS, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Good:
+    """A release that passed its health check here, with all it ran with. Holds secrets: a file for root alone."""
+
+    release: str
+    unit: str
+    environment: str
+    port: int
+    health_path: str
+    health_timeout: float  # seconds
+    drain_timeout: str
+    since: float  # seconds of the epoch
+    by: str
+    previous: str  # the release before it, empty for the first
+
+    def runs_the_same(self, other: Good) -> bool:
+        """Return whether the service would not notice the difference."""
+        return (self.release, self.unit, self.environment) == (other.release, other.unit, other.environment)
+
+
+def read_good(place: Place) -> Good | None:
+    """Return what is known to work, None when nothing is (or its file is damaged)."""
+    try:
+        return Good(**json.loads(place.record.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def write_good(place: Place, good: Good) -> None:
+    """Keep what works, over reboots."""
+    _private_folder(RECORDS)
+    Snapshot((json.dumps(asdict(good), indent=1) + "\n").encode(), mode=0o600).put(place.record)
+
+
+def begin(place: Place) -> None:
+    """Note that an activation begins: until `end`, what runs need not be what is on disk."""
+    _private_folder(PENDING)
+    place.pending.touch()
+
+
+def end(place: Place) -> None:
+    """Note that what runs is what is on disk."""
+    place.pending.unlink(missing_ok=True)
+
+
+def names_known(root: Path) -> set[str]:
+    """Return the names of all services that have left anything on this node."""
+    found = {path.stem for path in RECORDS.glob("*.json")} | {path.stem for path in SETTINGS.glob("*.env")}
+    found |= {path.name[len(UNIT_PREFIX) : -len(".service")] for path in UNITS.glob(f"{UNIT_PREFIX}*.service")}
+    return found | {path.parent.name for path in root.glob("*/releases")}
+
+
+def ports_known(names: Iterable[str], root: Path) -> set[int]:
+    """Return the ports of the services in `names` as they run now."""
+    records = (read_good(Place(name, root)) for name in names)
+    return {good.port for good in records if good is not None}
+
+
+def _private_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
