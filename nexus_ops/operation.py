@@ -98,7 +98,7 @@ def run_playbook(
         except BaseException:
             record.save(result="crashed")
             raise
-    result = _judge(record.identifier, outcome, retired_hosts(inventory))
+    result = judge(record.identifier, outcome, retired_hosts(inventory))
     record.save(**{"result": result.exit_code.name.lower(), **result.document()})
     if target != "bootstrap" and not check and limit is None and result.exit_code is ExitCode.DONE:
         refresh_inventory(environment, intent, cleaned=retired_hosts(inventory) - set(result.retired_left))
@@ -164,7 +164,7 @@ def require_pinned_keys(environment: Environment, intent: Intent, nodes: Iterabl
         )
 
 
-def _judge(run: str, outcome: Outcome, retired: set[str]) -> Result:
+def judge(run: str, outcome: Outcome, retired: set[str]) -> Result:
     """Return the result of `outcome`, with every cause and the next step for the person."""
     problems = [
         Problem(event.host, event.task, event.message, f"see: nexus-ops runs show {run}") for event in outcome.failures

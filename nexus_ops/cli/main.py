@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from nexus_ops import __version__
@@ -96,17 +95,19 @@ def main() -> NoReturn:
         code = result if isinstance(result, int) else ExitCode.DONE
     except NexusError as error:
         code = _fail(application, error)
-    except click.exceptions.Abort:
+    except typer.Abort:
         code = ExitCode.INTERRUPTED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         code = ExitCode.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = ExitCode.USAGE
     except BrokenPipeError:
         sys.stderr.close()
         code = ExitCode.FAILED
-    except Exception as error:  # the last resort: a bug, reported without a traceback on the screen
-        code = _crash(error)
+    except Exception as error:
+        show = getattr(error, "show", None)  # a usage error of click, which typer carries under changing names
+        if show is None:
+            code = _crash(error)
+        else:
+            show()
+            code = ExitCode.USAGE
     sys.exit(int(code))
