@@ -13,13 +13,16 @@ from nexus_ops.content import find_content
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, UnreachableError, UsageError
 from nexus_ops.events import Event
-from nexus_ops.intent.model import Intent
+from nexus_ops.intent.model import Intent, Role
 from nexus_ops.inventory import refresh_inventory, retired_hosts
 from nexus_ops.runner import Outcome, execute, plan_invocation
 from nexus_ops.runs import start_record
 from nexus_ops.secrets import ensure_secrets
 
 PLAYBOOKS = {"ha": "ha", "all": "site", "bootstrap": "bootstrap"}
+
+NEEDED = {"ha": {Role.LB, Role.WORKER}, "all": {Role.LB, Role.WORKER}}
+"""The roles whose nodes a target needs, where it is not all: a manager that is gone stops nobody."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def run_playbook(
 
     ensure_secrets(environment)
     inventory = refresh_inventory(environment, intent)
-    nodes = select_nodes(intent, inventory, limit)
+    needed = NEEDED.get(target, set(Role))
+    nodes = [name for name in select_nodes(intent, inventory, limit) if intent.nodes[name].roles & needed]
     if target != "bootstrap":
         require_pinned_keys(environment, intent, nodes)
     invocation = plan_invocation(
