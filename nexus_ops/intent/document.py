@@ -195,8 +195,10 @@ class _Composer:
             key_line = self._loader.peek_event().start_mark.line + 1
             key = self._node((*path, "?"))
             child = self._node((*path, key.written))
-            if key.children is not None:
-                self._complain(key_line, f"a key in {dotted(path)} is not a name", "write 'name: value'")
+            # No key of an intent is a number, and jsonschema_rs cannot say where those are: it takes 01 for 1.
+            if key.children is not None or not _is_name(key.written):
+                message = f"a key in {dotted(path)} is not a name: {key.written!r}"
+                self._complain(key_line, message, "write 'name: value', with a letter first in the name")
             elif key.written == "<<" and is_plain:
                 self._merge(child, key_line, merged)
             elif key.written in children:
@@ -245,6 +247,10 @@ class _Composer:
                     line, f"the tag '{_short(tag)}' means nothing here", "remove it and write the plain value"
                 )
         return _Node(line, value=value, written=text)
+
+
+def _is_name(key: str) -> bool:
+    return key != "" and key.isprintable() and not key.removeprefix("+").isdigit()
 
 
 def _short(tag: str) -> str:

@@ -159,7 +159,8 @@ def _cannot_be(path: Path, document: Document) -> str:
     """Return what to say of the value at `path`: it is cut short, and not repeated where it may be confidential."""
     if "env" in path[2:] or _SECRET_KEYS.intersection(path):
         return "will not do as it is written"
-    text = document.written(path).replace("\n", "\\n").replace("\t", "\\t")
+    written = document.written(path)
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in written)
     if type(document.at(path)) in {int, float}:
         return f"cannot be {text}"
     return f"cannot be '{text}'" if len(text) <= 60 else f"cannot be '{text[:57]}...'"
