@@ -76,10 +76,9 @@ def initial_text(answers: Answers) -> str:
         "#     health: {path: /healthz}",
         "#     domain: web.example.com       # without one it answers for every other host name",
         "",
-        "monitoring:",
-        "  retention_days: 14",
-        "",
     ]
+    if any(Role.MANAGER in roles for _, roles in answers.nodes.values()):
+        lines += ["monitoring:", "  retention_days: 14", ""]
     return "\n".join(lines)
 
 

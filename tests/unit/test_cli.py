@@ -98,6 +98,11 @@ def test_init_makes_a_valid_environment(call: Call, tmp_path: Path) -> None:
     assert call("node", "list", "--json").document["nodes"]["n1"]["roles"] == ["lb", "manager", "worker"]
 
 
+def test_init_without_a_manager(call: Call) -> None:
+    called = call("init", "prod", "--lb", "l1=192.0.2.1", "--worker", "w1=192.0.2.2")
+    assert called.code == 0, called
+
+
 def test_help_and_version_import_little() -> None:
     for argument in ("--help", "--version"):
         script = (
