@@ -121,7 +121,7 @@ class Measurement:
     def heading(cls) -> str:
         """Return the line above the rows."""
         return (
-            f"{'cluster':8}{'fault':34}{'GET sent':>9}{'failed':>7}{'outage ms':>10}{'silence ms':>11}{'p99 ms':>8}"
+            f"{'cluster':8}{'fault':34}{'GET sent':>9}{'failed':>7}{'outage ms':>10}{'silence ms':>11}{'p99 ms':>8}{'late ms':>8}"
             f"{'POST':>6}{'failed':>7}{'twice':>6}{'keyed':>6}{'failed':>7}{'twice':>6}{'back s':>8}"
         )
 
@@ -131,7 +131,7 @@ class Measurement:
         back = "-" if self.recovered is None else f"{self.recovered:.1f}"
         return (
             f"{self.cluster:8}{self.fault:34}{gets.sent:9}{gets.failed:7}{gets.outage_ms:10.0f}{gets.silence_ms:11.0f}"
-            f"{gets.p99_ms:8.0f}{posts.sent:6}{posts.failed:7}{self.posts_run_twice:6}"
+            f"{gets.p99_ms:8.0f}{gets.late_ms:8.0f}{posts.sent:6}{posts.failed:7}{self.posts_run_twice:6}"
             f"{keyed.sent:6}{keyed.failed:7}{self.keys_run_twice:6}{back:>8}"
         )
 
