@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
-from nexus_ops.sandbox import controller, environment, faults, hosts, image, network, podman
+from nexus_ops.sandbox import controller, environment, faults, hosts, image, limits, network, podman
 from nexus_ops.sandbox.topology import Host, Request, check_name, check_ports, plan_client, plan_hosts
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Sandbox:
         images = {False: image_name}
         if any(host.is_client for host in missing):
             images[True] = image.ensure_client_image(image_name, say)
+        limits.ensure_room(len(missing) + sum(container.pid == 0 for container in existing.values()), say)
         _each(lambda host: hosts.boot(self.name, host, images[host.is_client], public_key), missing)
         _each(self._revive, list(existing.values()))
         everyone = self.containers()
@@ -171,8 +172,8 @@ class Sandbox:
             *("-i", str(environment.key_file(folder)), "-o", "IdentitiesOnly=yes", "-p", str(container.host.ssh_port)),
             *("-o", f"KnownHostsCommand=/bin/echo %H {key[0]} {key[1]}", "-o", "UserKnownHostsFile=none"),
             *("-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=5"),
-            f"root@{container.host.address}",
-            *(["--", *command] if command else []),
+            *("--", f"root@{container.host.address}"),
+            *(command[1:] if command[:1] == ["--"] else command),
         ]
 
     def purge(self, folder: Environment) -> None:

@@ -120,11 +120,11 @@ def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None
 
 def add_hosts(environment: Environment, hosts: list[Host]) -> None:
     """Add `hosts` to the nodes of nexus.yml; what else it says, comments included, stays as it is."""
+    import io
+
     yaml, document = _load(environment)
     for host in hosts:
         document["nodes"][host.name] = yaml.load(_flow(host))
-    import io
-
     text = io.StringIO()
     yaml.dump(document, text)
     write_atomically(environment.intent, text.getvalue())
@@ -136,6 +136,7 @@ def _load(environment: Environment) -> tuple[Any, Any]:
 
     yaml = YAML()
     yaml.width = 200
+    yaml.preserve_quotes = True
     try:
         return yaml, yaml.load(environment.intent)
     except YAMLError as error:

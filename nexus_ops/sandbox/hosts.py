@@ -12,6 +12,7 @@ from nexus_ops.sandbox.network import network_name
 from nexus_ops.sandbox.topology import Host
 
 SSH_SECONDS = 60.0
+LOOK_SECONDS = 3.0
 LOG_LINES = 5
 
 
@@ -102,20 +103,26 @@ def accept_key(container: Container, public_key: str) -> None:
 def wait_for_ssh(sandbox: str, hosts: list[Host], seconds: float = SSH_SECONDS) -> None:
     """Return when every one of `hosts` greets as an ssh server.
 
-    Raises NexusError after `seconds` that names those that do not, with the last lines of their journals.
+    Raises NexusError after `seconds`, or once one has stopped, with the last lines of the journals of those at fault.
     """
-    deadline = time.monotonic() + seconds
+    start = time.monotonic()
     waiting = list(hosts)
-    while waiting:
-        waiting = [host for host in waiting if not greets(host)]
-        if waiting and time.monotonic() > deadline:
-            reasons = "; ".join(f"{host.name}: {_last_words(sandbox, host)}" for host in waiting)
+    next_look = start + LOOK_SECONDS
+    while waiting := [host for host in waiting if not greets(host)]:
+        now = time.monotonic()
+        stopped = []
+        if now > next_look:
+            states = {container.host.name: container.state for container in list_containers(sandbox)}
+            stopped = [host for host in waiting if states.get(host.name) not in {"running", "paused"}]
+            next_look = now + LOOK_SECONDS
+        if stopped or now - start > seconds:
+            late = stopped or waiting
+            reasons = "; ".join(f"{host.name}: {_last_words(sandbox, host)}" for host in late)
             raise NexusError(
-                f"no ssh after {seconds:g} s from {reasons}",
-                next_step=f"look inside: podman exec -it {container_name(sandbox, waiting[0].name)} bash",
+                f"no ssh after {now - start:.0f} s from {reasons}",
+                next_step=f"look at it: podman logs {container_name(sandbox, late[0].name)}",
             )
-        if waiting:
-            time.sleep(0.1)
+        time.sleep(0.1)
 
 
 def greets(host: Host) -> bool:
@@ -129,6 +136,11 @@ def greets(host: Host) -> bool:
 
 def _last_words(sandbox: str, host: Host) -> str:
     name = container_name(sandbox, host.name)
+    status = podman.call(
+        ["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name], check=False
+    ).stdout.split()
+    if status[:1] == ["exited"]:
+        return f"it stopped with status {status[1]}"
     journal = ["exec", name, "journalctl", "--no-pager", "--output=cat", f"--lines={LOG_LINES}"]
     done = podman.call(journal, check=False, timeout=10)
     if done.returncode != 0:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 DEFAULT_MTU = 1500
+ATTEMPTS = 3
 
 
 def network_name(sandbox: str) -> str:
@@ -109,7 +110,17 @@ def ensure_network(sandbox: str, wanted: IPv4Network | None) -> IPv4Network:
             f"{wanted}, which the nexus.yml of sandbox {sandbox!r} uses, is taken on this machine by now",
             next_step=f"make it anew: nexus-ops -e {sandbox} sandbox down --purge",
         )
-    subnet = wanted or choose_subnet(taken)
+    if wanted is not None:
+        return _create(sandbox, wanted)
+    for _ in range(ATTEMPTS):
+        try:
+            return _create(sandbox, choose_subnet(taken))
+        except podman.PodmanError:
+            taken = taken_networks()  # another sandbox that comes up at this moment may have been quicker
+    return _create(sandbox, choose_subnet(taken))
+
+
+def _create(sandbox: str, subnet: IPv4Network) -> IPv4Network:
     podman.call(create_arguments(sandbox, subnet, uplink_mtu()))
     return subnet
 
