@@ -59,8 +59,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             try:
                 self._transfer_file(packed["archive"], archive["path"])
             except AnsibleError as error:
+                reason = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
                 raise AnsibleActionFail(
-                    f"cannot upload release {packed['release']} of {name} to {shell.tmpdir}: {error}; "
+                    f"cannot upload release {packed['release']} of {name} to {shell.tmpdir}: {reason}; "
                     "see that there is room and run again (nothing that runs was touched)"
                 ) from None
 

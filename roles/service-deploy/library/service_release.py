@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node_state import State, StateError
 from ansible.module_utils.service_deploy import render
+from ansible.module_utils.service_deploy.lock import alone
 from ansible.module_utils.service_deploy.model import Service
 from ansible.module_utils.service_deploy.node import Node
 
@@ -108,6 +110,9 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
+PATIENCE = 60.0  # seconds beyond the longest setup
+
+
 def services_of(parameters: dict[str, Any]) -> list[Service]:
     """Return the services that the arguments describe. Raises StateError."""
     environments = json.loads(parameters["environments"])
@@ -140,7 +145,9 @@ def main() -> None:
         secrets = {name: value for service in services for name, value in render.secrets_of(service).items()}
         state = State("service-deploy", check_mode=module.check_mode, secrets=secrets)
         node = Node(state, services, Path(parameters["root"]), parameters["allowed_addresses"])
-        found = bring_about(node, parameters)
+        # An upload or a setup of a run that was killed may go on here: it ends first.
+        with contextlib.nullcontext() if module.check_mode else alone(parameters["setup_timeout"] + PATIENCE):
+            found = bring_about(node, parameters)
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())
     except OSError as error:

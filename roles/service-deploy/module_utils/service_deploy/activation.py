@@ -83,26 +83,32 @@ class Activation:
         self.previous = records.read_good(self.place)
         self.others = others
 
-    def run(self, keep: int) -> None:
+    def run(self, why: list[str], keep: int) -> None:
         """Switch, start, see it healthy, keep `keep` releases. Raises StateError after everything was taken back."""
-        self.state.note(f"activate release {self.service.release} of {self.service.name}")
+        self.state.note(f"activate release {self.service.release} of {self.service.name}: {', '.join(why)}")
         if self.state.check_mode:
             self._write_files()
             return
         began = time.time()
+        unfinished = self.place.pending.exists()
         records.begin(self.place)
         stopped: list[Place] = []
         try:
-            stopped = self._free_the_port()
-            self._write_files()
+            self._free_the_port(stopped)
+            self._write_files()  # all or nothing
+        except (StateError, OSError) as cause:
+            _start_again(stopped)
+            if not unfinished:
+                records.end(self.place)
+            raise StateError(f"{self.service.name} was left as it was: {cause}") from cause
+        try:
             units.enable(self.place.unit, wanted=True)
             _restart(self.place.unit, self.service.drain_timeout)
             self._see_healthy(self.service.port, self.service.health_path, self.service.health_timeout)
         except (StateError, OSError) as cause:
             said = releases.last_lines(_log(self.place.unit, began), self.service.environment, LOG_LINES)
             outcome = self._go_back()
-            for place in stopped:
-                _try(lambda place=place: _restart(place.unit, "30s"))
+            _start_again(stopped)
             raise StateError(
                 f"release {self.service.release} of {self.service.name} is not healthy: {cause}; {outcome}. "
                 f"Its last log lines:\n{said}"
@@ -132,17 +138,15 @@ class Activation:
             ]
         )
 
-    def _free_the_port(self) -> list[Place]:
-        """Stop other services that run on the port this one gets, and return which: they moved, or are wanted no more."""
-        stopped = []
+    def _free_the_port(self, stopped: list[Place]) -> None:
+        """Stop other services that run on the port this one gets, adding them to `stopped`: they moved, or are unwanted."""
         for place in self.others:
             good = records.read_good(place)
             if good is None or good.port != self.service.port or not units.show([place.unit])[place.unit].active:
                 continue
             self.state.note(f"stop {place.unit}, which has port {good.port}")
-            _stop(place.unit, good.drain_timeout)
             stopped.append(place)
-        return stopped
+            _stop(place.unit, good.drain_timeout)
 
     def _see_healthy(self, port: int, path: str, timeout: float) -> None:
         health.wait_until_healthy(self.place.unit, port, path, timeout, self.limit)
@@ -182,19 +186,17 @@ def _stop(unit: str, drain_timeout: str) -> None:
         raise StateError(f"systemd cannot stop {unit}: {last_words(done, 1)}")
 
 
-def _try(step: object) -> None:
-    """Do what is worth trying after a failure that is reported anyway."""
-    try:
-        step()  # type: ignore[operator]
-    except StateError:
-        return
+def _start_again(places: list[Place]) -> None:
+    """Start services that had to leave their port in vain. What fails shows in the next run: the first failure counts."""
+    for place in places:
+        run(["systemctl", "start", place.unit])
 
 
 def _log(unit: str, since: float) -> str:
-    """Return a unit's log since a time, in seconds of the epoch."""
+    """Return what a service said since a time, in seconds of the epoch; what systemd said of it when it was silent."""
+    options = ["journalctl", "-q", "--since", f"@{since:.3f}", "--lines", "50", "--output", "cat"]
     try:
-        return run(
-            ["journalctl", "-q", "--unit", unit, "--since", f"@{since:.3f}", "--lines", "50", "--output", "cat"]
-        ).stdout
+        own = run([*options, f"_SYSTEMD_UNIT={unit}"]).stdout
+        return own if own.strip() else run([*options, "--unit", unit]).stdout
     except StateError as error:
         return str(error)

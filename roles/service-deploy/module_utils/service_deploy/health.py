@@ -126,17 +126,18 @@ def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: f
     """
     ends = time.monotonic() + limit
     before = Process.of(unit)
-    row, pid = 0, 0
+    row, pid, exit_status = 0, 0, before.exit
     while True:
         process = Process.of(unit)
-        problem = f"it is {process.state}, its last exit status was {process.exit}" if not process.active else ""
+        exit_status = exit_status if process.active else process.exit
+        problem = f"it is {process.state}, its last exit status was {exit_status}" if not process.active else ""
         problem = problem or answer_of(port, path, timeout) or _doubt(port, process)
         row = 0 if problem else row + 1 if process.pid == pid else 1
         pid = process.pid
         if row >= IN_A_ROW:
             return
         if process.restarts - before.restarts >= STARTS:
-            raise StateError(f"it keeps exiting ({STARTS} times), its last exit status was {process.exit}")
+            raise StateError(f"it keeps exiting ({STARTS} times), its last exit status was {exit_status}")
         if time.monotonic() > ends:
             raise StateError(f"{problem or 'its process changes'} (waited {limit:g} s)")
         time.sleep(PAUSE)

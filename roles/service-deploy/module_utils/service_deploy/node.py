@@ -93,7 +93,7 @@ class Node:
         for service in self.services:
             if service.name in due:
                 others = [place for name, place in every.items() if name != service.name]
-                Activation(self.state, service, by=by, limit=limit, others=others).run(keep)
+                Activation(self.state, service, by=by, limit=limit, others=others).run(due[service.name], keep)
         if due and not self.state.check_mode:
             self.guard()  # a port that was left is free again
         return due

@@ -158,9 +158,10 @@ def _set_up(service: Service, folder: Path, timeout: float) -> None:
 
 def last_lines(text: str, environment: Mapping[str, str], lines: int = SETUP_LINES) -> str:
     """Return the end of what a program said, indented, with the values of its variables hidden."""
-    for value in sorted(environment.values(), key=len, reverse=True):
-        if len(value) >= HIDEABLE:
-            text = text.replace(value, "(hidden)")
+    pieces = {line.strip() for value in environment.values() for line in value.splitlines()}
+    for piece in sorted(pieces, key=len, reverse=True):
+        if len(piece) >= HIDEABLE:
+            text = text.replace(piece, "(hidden)")
     kept = [line.rstrip()[:LINE_LENGTH] for line in text.splitlines() if line.strip()][-lines:]
     return "\n".join(f"    {line}" for line in kept) or "    (nothing)"
 
