@@ -80,7 +80,7 @@ class Sandbox:
         """
         gone = self.containers()
         if gone:
-            podman.call(["rm", "--force", "--time", "0", *(container.name for container in gone)])
+            podman.call(["rm", "--force", "--volumes", "--time", "0", *(container.name for container in gone)])
         network.remove_network(self.name)
         if folder is not None:
             environment.forget_host_keys(folder, {container.host.address for container in gone})
@@ -111,7 +111,9 @@ class Sandbox:
         self, node: str, command: Sequence[str], *, timeout: float | None = 120, check: bool = False
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` as root inside `node`, past its network, and return the finished process. Raises NexusError."""
-        return podman.call(["exec", self.container(node).name, *command], check=check, timeout=timeout)
+        container = self.container(node)
+        faults.require_answers(container)
+        return podman.call(["exec", container.name, *command], check=check, timeout=timeout)
 
     def fault(self, node: str, fault: Fault) -> None:
         """Do `fault` to `node`. Raises NexusError."""
@@ -166,6 +168,7 @@ class Sandbox:
     def ssh_command(self, folder: Environment, node: str, command: Sequence[str]) -> list[str]:
         """Return the ssh call that logs in to `node` as root, with the host key as podman reads it from the disk."""
         container = self.container(node)
+        faults.require_answers(container)
         key = hosts.execute(container, ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()
         return [
             "ssh",

@@ -57,7 +57,7 @@ def power_on(container: Container) -> None:
 
 def freeze(container: Container) -> None:
     """Stop scheduling the host: its kernel still answers on the network, no process does. Raises NexusError."""
-    _require_running(container)
+    require_power(container)
     if container.state == "running":
         podman.call(["pause", container.name])
 
@@ -70,7 +70,7 @@ def thaw(container: Container) -> None:
 
 def set_link(container: Container, *, up: bool) -> None:
     """Plug the host's cable in or out; packets vanish without a reset. Raises NexusError when it has no power."""
-    _require_running(container)
+    require_power(container)
     done = subprocess.run(
         ["ip", "link", "set", "dev", _bridge_port(container)["ifname"], "up" if up else "down"],
         capture_output=True,
@@ -104,9 +104,18 @@ def _bridge_port(container: Container) -> dict[str, Any]:
     raise NexusError(f"{container.host.name}: its cable has no end on this machine")
 
 
-def _require_running(container: Container) -> None:
+def require_power(container: Container) -> None:
+    """Raise NexusError when the host is switched off."""
     if container.state not in {"running", "paused"}:
-        raise NexusError(
-            f"{container.host.name} is {container.state}",
-            next_step=f"start it: nexus-ops -e {container.sandbox} sandbox fault {container.host.name} power-on",
-        )
+        raise NexusError(f"{container.host.name} is {container.state}", next_step=_remedy(container, Fault.POWER_ON))
+
+
+def require_answers(container: Container) -> None:
+    """Raise NexusError when the host is switched off or frozen."""
+    require_power(container)
+    if container.state == "paused":
+        raise NexusError(f"{container.host.name} is frozen", next_step=_remedy(container, Fault.THAW))
+
+
+def _remedy(container: Container, fault: Fault) -> str:
+    return f"put it right: nexus-ops -e {container.sandbox} sandbox fault {container.host.name} {fault}"

@@ -14,6 +14,9 @@ from nexus_ops.sandbox.topology import Host
 SSH_SECONDS = 60.0
 LOOK_SECONDS = 3.0
 LOG_LINES = 5
+CONTAINERS = (
+    "/var/lib/containers"  # on a disk of its own: the overlays of containers in a host do not work on an overlay
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def run_arguments(sandbox: str, host: Host, image: str, public_key: str) -> list
         *("--name", container_name(sandbox, host.name), "--hostname", host.name),
         *("--systemd=always", "--privileged"),
         *controller.limit_arguments(),
+        *("--volume", CONTAINERS),
         *("--network", network_name(sandbox), "--ip", host.address, "--mac-address", host.mac_address),
         *("--env", f"NEXUS_SSH_PORT={host.ssh_port}", "--env", f"NEXUS_AUTHORIZED_KEY={public_key}"),
         *(word for name, value in labels.items() for word in ("--label", f"{podman.LABEL}{name}={value}")),
