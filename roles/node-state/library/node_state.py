@@ -24,7 +24,7 @@ options:
   needs:
     description:
       - Files that something else puts there (keys C(path), C(sha256), the latter may be empty).
-      - While one is missing or differs, only packages, users and directories are done, and it is in C(unmet).
+      - While one is missing or differs, only users and directories are done, and it is in C(unmet).
     type: list
     elements: dict
   packages:
@@ -48,13 +48,18 @@ options:
     type: list
     elements: dict
   absent:
-    description: Paths to remove.
+    description: Paths to remove; as C(path) and C(only_if), only while another path is there.
     type: list
     elements: raw
   units:
-    description: systemd units with C(enabled) and C(state) (started, stopped, absent).
+    description:
+      - systemd units with C(enabled) and C(state) (started, stopped, absent).
+      - C(only_if) names a path; units to be stopped are left alone without it.
     type: list
     elements: dict
+  interfaces:
+    description: Names to addresses; C(@@NAME@@) in file contents stands for the interface that has the address.
+    type: dict
   secrets:
     description: Values for C(@@NAME@@) in file contents. They are never shown.
     type: dict
@@ -132,22 +137,25 @@ ARGUMENTS: dict[str, Any] = {
             "name": {"type": "str", "required": True},
             "enabled": {"type": "bool"},
             "state": {"type": "str", "choices": ["started", "stopped", "absent"]},
+            "only_if": {"type": "str"},
         },
     },
+    "interfaces": {"type": "dict", "default": {}},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
 }
 
 
 def bring_about(state: State, wanted: dict[str, Any]) -> list[str]:
     """Do all that is wanted, in an order that holds for any role; return the unmet needs."""
-    sources = [entry for entry in wanted["files"] if entry["path"].startswith("/etc/apt/")]
-    state.files(sources)
-    state.packages(wanted["packages"])
+    state.interfaces(wanted["interfaces"])
     state.users(wanted["users"])
     state.directories(wanted["directories"])
     missing = unmet(wanted["needs"])
     if missing and not state.check_mode:
         return missing
+    sources = [entry for entry in wanted["files"] if entry["path"].startswith("/etc/apt/")]
+    state.files(sources)
+    state.packages(wanted["packages"])
     state.files([entry for entry in wanted["files"] if entry not in sources])
     state.stop(wanted["units"])
     state.absent(wanted["absent"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.node_state import accounts, files, packages, units
+from ansible.module_utils.node_state import accounts, files, network, packages, units
 from ansible.module_utils.node_state.due import Due
 from ansible.module_utils.node_state.errors import StateError
 from ansible.module_utils.node_state.record import Record, without_secrets
@@ -21,6 +21,11 @@ ACTIVATES: Entry = {"activates": "", "by": "reload"}
 FILE: Entry = {"owner": "root", "group": "root", "mode": "0644", "validate": "", "validate_user": "", "link": ""}
 UNIT: Entry = {"enabled": None, "state": None}
 APT_SOURCES = "/etc/apt/"
+
+
+def _applies(entry: str | Entry) -> bool:
+    """Return whether an entry is to be looked at: its `only_if`, a path, is there (or it has none)."""
+    return isinstance(entry, str) or not entry.get("only_if") or Path(entry["only_if"]).exists()
 
 
 def _with_defaults(entries: Iterable[Entry], *defaults: Entry) -> list[Entry]:
@@ -39,11 +44,11 @@ class State:
         self.check_mode = check_mode
         self.units: dict[str, units.Unit] = {}
         self._secrets = dict(secrets or {})
+        self._values: dict[str, str] = {}
         self._record = Record()
         self._due = Due(name)
         self._would_be_due: dict[str, str] = {}
         self._sources_changed = False
-        self._packages_would_come = False
 
     def note(self, step: str) -> None:
         """Record a change that the caller makes (in check mode: would make)."""
@@ -59,6 +64,14 @@ class State:
             "due": due,
         }
 
+    def interfaces(self, wanted: Mapping[str, str]) -> None:
+        """Let `@@NAME@@` in files stand for the interface that has an address (`wanted`: name to address).
+
+        Raises StateError when no interface has it.
+        """
+        if wanted:
+            self._values.update(network.interfaces_of(wanted))
+
     def packages(self, wanted: Iterable[str | Entry]) -> None:
         """Install what is missing, or older than its `minimum`. Raises StateError."""
         names = {
@@ -73,7 +86,6 @@ class State:
         if not lacking:
             return
         if self.check_mode:
-            self._packages_would_come = True
             return
         packages.install({name: names[name] for name in lacking}, refresh=self._sources_changed)
         self.units.clear()
@@ -102,6 +114,9 @@ class State:
     def files(self, wanted: Iterable[Entry]) -> None:
         """Write the files that differ: all of them, or none when one cannot be written or is refused (StateError)."""
         entries = _with_defaults(wanted, ACTIVATES, FILE)
+        for entry in entries:
+            for name, value in self._values.items():
+                entry["content"] = entry.get("content", "").replace(f"@@{name}@@", value)
         found = (files.compare(entry, self._secrets, check_mode=self.check_mode) for entry in entries)
         changes = [change for change in found if change is not None]
         if not changes:
@@ -117,7 +132,7 @@ class State:
 
     def absent(self, wanted: Iterable[str | Entry]) -> None:
         """Remove files, links and trees that are there. Raises StateError."""
-        entries = _with_defaults(({"path": e} if isinstance(e, str) else e for e in wanted), ACTIVATES)
+        entries = _with_defaults(({"path": e} if isinstance(e, str) else e for e in wanted if _applies(e)), ACTIVATES)
         there = [entry for entry in entries if Path(entry["path"]).is_symlink() or Path(entry["path"]).exists()]
         self._look_at(entry["activates"] for entry in there)
         for entry in there:
@@ -134,7 +149,8 @@ class State:
 
         `absent` removes the unit's own file below /etc too. Raises StateError.
         """
-        entries = [entry for entry in _with_defaults(wanted, UNIT) if entry["state"] in ("stopped", "absent")]
+        asked = _with_defaults((entry for entry in wanted if _applies(entry)), UNIT)
+        entries = [entry for entry in asked if entry["state"] in ("stopped", "absent")]
         self._look_at(entry["name"] for entry in entries)
         for entry in entries:
             name, unit = entry["name"], self.units[entry["name"]]
