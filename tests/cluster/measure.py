@@ -122,7 +122,8 @@ class Measurement:
         """Return the line above the rows."""
         return (
             f"{'cluster':8}{'fault':34}{'GET sent':>9}{'failed':>7}{'outage ms':>10}{'silence ms':>11}"
-            f"{'p99 ms':>8}{'late ms':>8}{'POST':>6}{'failed':>7}{'twice':>6}{'keyed':>6}{'failed':>7}{'twice':>6}{'back s':>8}"
+            f"{'p99 ms':>8}{'late ms':>8}{'POST':>6}{'failed':>7}{'twice':>6}"
+            f"{'keyed':>6}{'failed':>7}{'twice':>6}{'back s':>8}"
         )
 
     def row(self) -> str:
