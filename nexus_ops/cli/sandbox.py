@@ -13,6 +13,7 @@ from nexus_ops.errors import UsageError
 if TYPE_CHECKING:
     from nexus_ops.cli.app import Application
     from nexus_ops.environment import Environment
+    from nexus_ops.sandbox.cluster import Sandbox
     from nexus_ops.sandbox.hosts import Container
 
 DEFAULT_NAME = "sandbox"
@@ -40,6 +41,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON d
 
 def _name(application: Application) -> str:
     return application.environment_name or os.environ.get("NEXUS_ENV") or DEFAULT_NAME
+
+
+def _sandbox(application: Application) -> Sandbox:
+    """Return the sandbox that is meant. Raises NexusError where none can be, or be seen: only root sees them."""
+    from nexus_ops.sandbox.cluster import Sandbox
+    from nexus_ops.sandbox.controller import check_requirements
+
+    check_requirements()
+    return Sandbox(_name(application))
 
 
 def _environment(application: Application, name: str) -> Environment:
@@ -93,21 +103,24 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Bring the sandbox up: make what is missing, start what is down, write its nexus.yml."""
-    from nexus_ops.sandbox.cluster import Sandbox
     from nexus_ops.sandbox.topology import Request
 
     application: Application = context.obj
     application.json = as_json
-    name = _name(application)
-    folder = _environment(application, name)
+    meant = _sandbox(application)
+    folder = _environment(application, meant.name)
     request = Request(managers, lbs, workers, all_in_one, client, ssh_user, _ports(ssh_port_of or []))
-    containers = Sandbox(name).up(folder, request, application.say)
+    containers = meant.up(folder, request, application.say)
     if as_json:
-        application.answer({"ok": True, "sandbox": name, "intent": str(folder.intent), "nodes": _describe(containers)})
+        application.answer(
+            {"ok": True, "sandbox": meant.name, "intent": str(folder.intent), "nodes": _describe(containers)}
+        )
         return
     for container in containers:
         application.say(f"{container.host.name:10} {container.host.address:16} {', '.join(container.host.roles)}")
-    application.say(f"all answer ssh; the intent is {folder.intent}; next: nexus-ops -e {name} bootstrap --user root")
+    application.say(
+        f"all answer ssh; the intent is {folder.intent}; next: nexus-ops -e {meant.name} bootstrap --user root"
+    )
 
 
 @sandbox.command()
@@ -119,12 +132,13 @@ def down(
     as_json: JsonOption = False,
 ) -> None:
     """Remove the sandbox's hosts and network; the image stays for the next time."""
-    from nexus_ops.sandbox.cluster import Sandbox, all_sandboxes
+    from nexus_ops.sandbox.cluster import all_sandboxes
 
     application: Application = context.obj
     application.json = as_json
     removed: dict[str, list[str]] = {}
-    for each in all_sandboxes() if everything else [Sandbox(_name(application))]:
+    meant = _sandbox(application)
+    for each in all_sandboxes() if everything else [meant]:
         folder = _environment(application, each.name)
         purged = purge and application.confirm(f"Remove {folder.folder} with everything in it?", yes=yes)
         removed[each.name] = [container.host.name for container in each.down(folder)]
@@ -138,10 +152,12 @@ def down(
 @sandbox.command("list")
 def list_(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the sandboxes of this machine (with --env: that one), their hosts, addresses and states."""
+    from nexus_ops.sandbox.controller import check_requirements
     from nexus_ops.sandbox.hosts import list_containers
 
     application: Application = context.obj
     application.json = as_json
+    check_requirements()
     containers = list_containers(application.environment_name)
     names = sorted({container.sandbox for container in containers})
     found = {name: _describe([each for each in containers if each.sandbox == name]) for name in names}
@@ -164,11 +180,9 @@ def ssh(
     """Log in to a host as root, or run a command there; the exit status is the command's."""
     import subprocess
 
-    from nexus_ops.sandbox.cluster import Sandbox
-
     application: Application = context.obj
-    name = _name(application)
-    call = Sandbox(name).ssh_command(_environment(application, name), node, command or [])
+    meant = _sandbox(application)
+    call = meant.ssh_command(_environment(application, meant.name), node, command or [])
     raise typer.Exit(subprocess.run(call, check=False).returncode)
 
 
@@ -180,14 +194,13 @@ def fault(
     as_json: JsonOption = False,
 ) -> None:
     """Break a host as machines break, or repair it: power, network cable, or a freeze of all it does."""
-    from nexus_ops.sandbox.cluster import Sandbox
     from nexus_ops.sandbox.faults import Fault
 
     application: Application = context.obj
     application.json = as_json
-    each = Sandbox(_name(application))
-    each.fault(node, Fault(what.value))
-    state = _describe([each.container(node)])[node]["state"]
+    meant = _sandbox(application)
+    meant.fault(node, Fault(what.value))
+    state = _describe([meant.container(node)])[node]["state"]
     application.say(f"{node}: {state}")
     if as_json:
         application.answer({"ok": True, "node": node, "state": state})

@@ -57,6 +57,7 @@ class Sandbox:
         wanted, subnet = self._plan(folder, request)
         existing = {container.host.name: container for container in self.containers()}
         self._write_intent(folder, request, wanted, subnet)
+        environment.hand_over(folder)
         if request.client and not any(container.host.is_client for container in existing.values()):
             wanted.append(plan_client(subnet))
         missing = [host for host in wanted if host.name not in existing]

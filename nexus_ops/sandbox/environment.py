@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,16 @@ def ensure_key(environment: Environment) -> str:
     return _ssh_keygen("-y", "-f", str(private)).strip()
 
 
+def hand_over(environment: Environment) -> None:
+    """Give what root made to the person behind `sudo`: the sandbox needs root, everything after it does not."""
+    user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if not (user.isdigit() and group.isdigit()):
+        return
+    for path in (environment.folder.parent, environment.folder, *environment.folder.iterdir()):
+        if path.stat().st_uid == 0:
+            os.chown(path, int(user), int(group), follow_symlinks=False)
+
+
 def _ssh_keygen(*arguments: str) -> str:
     done = subprocess.run(
         ["ssh-keygen", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
@@ -62,7 +73,7 @@ def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, su
         "# everything from here on works the same. `nexus-ops sandbox down` removes the containers.",
         f"cluster: {environment.name}",
         "",
-        f"ssh: {{user: {ssh_user}, port: 22, private_key_file: {key_file(environment)}}}",
+        f"ssh: {{user: {ssh_user}, port: 22, private_key_file: {KEY_NAME}}}",
     ]
     if ssh_user != "root":
         lines.append(
@@ -90,8 +101,8 @@ def read_hosts(environment: Environment) -> list[Host]:
     if not environment.intent.exists():
         return []
     document = _load(environment)[1]
-    default_port = int((document.get("ssh") or {}).get("port", 22))
     try:
+        default_port = int((document.get("ssh") or {}).get("port", 22))
         return [
             Host(
                 str(name),
@@ -109,7 +120,12 @@ def read_hosts(environment: Environment) -> list[Host]:
 
 def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None:
     """Return the /24 network that holds all of `hosts`, None without hosts. Raises UsageError for several."""
-    networks = {IPv4Network(f"{host.address}/24", strict=False) for host in hosts}
+    try:
+        networks = {IPv4Network(f"{host.address}/24", strict=False) for host in hosts}
+    except ValueError as error:
+        raise UsageError(
+            f"{environment.intent}: a sandbox has IPv4 addresses ({error})", next_step="correct it, or remove the file"
+        ) from error
     if len(networks) > 1:
         raise UsageError(
             f"{environment.intent}: a sandbox has one network, these nodes are in {len(networks)}",

@@ -71,6 +71,7 @@ def ensure_image(say: Callable[[str], None]) -> str:
             target.parent.mkdir(exist_ok=True)
             target.write_text(text)
         _build(name, folder, ["--build-arg", f"BASE={base}"])
+    _remove_outdated(recipe.tag)
     return name
 
 
@@ -101,6 +102,14 @@ def build_arguments(name: str, folder: str, extra: list[str]) -> list[str]:
 
 def _build(name: str, folder: str, extra: list[str]) -> None:
     podman.call(build_arguments(name, folder, extra), timeout=BUILD_SECONDS)
+
+
+def _remove_outdated(tag: str) -> None:
+    """Remove the images of former recipes, except those that hosts still run."""
+    for entry in podman.query(["images", "--filter", f"reference={REPOSITORY}*", "--format", "json"]):
+        for name in entry.get("Names") or []:
+            if not name.endswith(f":{tag}"):
+                podman.call(["image", "rm", name], check=False)
 
 
 def _debian_base(recipe: Recipe) -> str:
