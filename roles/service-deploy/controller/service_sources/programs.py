@@ -47,10 +47,11 @@ def git(service: str, *arguments: str, timeout: float = ANSWER_TIMEOUT) -> bytes
 
 
 class GitRefusedError(SourceError):
-    """git ended with an error. `words` is its last line."""
+    """git ended with an error. `words` is the line that says which."""
 
     def __init__(self, service: str, stderr: str) -> None:
-        """Keep the last line, without credentials."""
+        """Keep the line that git marks as the reason, or the last one, without credentials."""
         lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-        self.words = without_credentials(lines[-1] if lines else "no reason given")
+        reasons = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+        self.words = without_credentials((reasons[:1] or lines[-1:] or ["no reason given"])[0])
         super().__init__(f"service {service}: git says: {self.words}")

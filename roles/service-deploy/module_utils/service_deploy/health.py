@@ -28,13 +28,14 @@ class Process:
     state: str
     pid: int
     restarts: int
-    group: str  # its control group, relative to the root of the hierarchy
+    group: str  # its control group, as in /proc/PID/cgroup
     exit: str
+    has_exited: bool
 
     @classmethod
     def of(cls, unit: str) -> Process:
         """Ask systemd. Raises StateError."""
-        wanted = "ActiveState,SubState,MainPID,NRestarts,ControlGroup,ExecMainStatus,Result"
+        wanted = "ActiveState,SubState,MainPID,NRestarts,ControlGroup,ExecMainStatus"
         lines = checked(["systemctl", "show", "--property", wanted, "--", unit]).splitlines()
         said = dict(line.split("=", 1) for line in lines)
         return cls(
@@ -44,6 +45,7 @@ class Process:
             restarts=int(said["NRestarts"]),
             group=said.get("ControlGroup", ""),
             exit=said.get("ExecMainStatus", ""),
+            has_exited=said["SubState"] in ("auto-restart", "failed", "dead"),
         )
 
 
@@ -70,19 +72,18 @@ def listeners(port: int) -> list[Listener]:
     return found
 
 
-def sockets_of(group: str) -> set[str] | None:
-    """Return the inodes of all sockets of a control group's processes, None when they cannot be read."""
-    folder = Path(f"/sys/fs/cgroup{group}")
-    if not group or not folder.is_dir():
-        return None
+def sockets_of(group: str) -> set[str]:
+    """Return the inodes of the sockets that a control group's processes have open."""
     found = set()
-    for members in folder.rglob("cgroup.procs"):
-        for pid in members.read_text(encoding="ascii").split():
-            try:
-                links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
-            except OSError:
-                continue  # ended meanwhile
-            found.update(link[len("socket:[") : -1] for link in links if link.startswith("socket:["))
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            groups = [line.split(":", 2)[2] for line in (process / "cgroup").read_text().splitlines()]
+            if not any(f"{own}/".startswith(f"{group}/") for own in groups):
+                continue
+            links = [os.readlink(path) for path in (process / "fd").iterdir()]
+        except OSError:
+            continue  # ended meanwhile
+        found.update(link[len("socket:[") : -1] for link in links if link.startswith("socket:["))
     return found
 
 
@@ -111,8 +112,8 @@ def answer_of(port: int, path: str, timeout: float) -> str:
 def _doubt(port: int, process: Process) -> str:
     """Return what is wrong with a port that answers: another's, or one that no load balancer can reach."""
     there = listeners(port)
-    own = sockets_of(process.group)
-    if there and own is not None and not any(listener.inode in own for listener in there):
+    own = sockets_of(process.group) if there else set()
+    if there and not any(listener.inode in own for listener in there):
         return f"port {port} is answered by another program on this node (`ss -ltnp` shows which); stop it, or take another port"
     if there and all(listener.loopback for listener in there):
         return f"it listens on port {port} of the loopback address only, where no load balancer can reach it; have it listen on 0.0.0.0"
@@ -129,7 +130,8 @@ def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: f
     row, pid, exit_status = 0, 0, before.exit
     while True:
         process = Process.of(unit)
-        exit_status = exit_status if process.active else process.exit
+        if process.has_exited:  # while it starts again, its status is 0
+            exit_status = process.exit
         problem = f"it is {process.state}, its last exit status was {exit_status}" if not process.active else ""
         problem = problem or answer_of(port, path, timeout) or _doubt(port, process)
         row = 0 if problem else row + 1 if process.pid == pid else 1

@@ -11,7 +11,7 @@ from ansible.module_utils.service_deploy.activation import Activation, reasons
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ansible.module_utils.node_state import State
 
@@ -67,11 +67,10 @@ class Node:
             )
         self.guard()
 
-    def guard(self) -> None:
-        """Guard the ports that are wanted and those that are still in use."""
-        ports = {service.port for service in self.services} | records.ports_known(
-            records.names_known(self.root), self.root
-        )
+    def guard(self, gone: Iterable[str] = ()) -> None:
+        """Guard the ports that are wanted and those still in use by services that are not `gone`."""
+        running = records.names_known(self.root) - set(gone)
+        ports = {service.port for service in self.services} | records.ports_known(running, self.root)
         firewall.enforce(self.state, ports, self.allowed)
 
     def install(self, archives: Archives, by: str, setup_timeout: float) -> None:
@@ -108,6 +107,6 @@ class Node:
             place = Place(name, self.root)
             self.state.stop([{"name": place.unit, "state": "absent"}])
             self.state.absent([str(path) for path in (place.environment_file, place.folder, place.pending, place.record)])
-        if unwanted and not (self.state.check_mode and self.services):
-            self.guard()
+        if unwanted:
+            self.guard(gone=unwanted)
         return unwanted
