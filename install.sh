@@ -7,7 +7,7 @@ umask 022
 readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_INTERRUPTED=130
 readonly SUPPORTED_NODES="Debian 12 and 13, Ubuntu 22.04 and 24.04"
 # What `nexus-ops sandbox` and `nexus-ops demo` need besides the manager's packages; crun or runc: the sandbox chooses.
-readonly SANDBOX_PACKAGES="podman runc netavark aardvark-dns mmdebstrap nftables iproute2"
+readonly SANDBOX_PACKAGES="podman runc netavark aardvark-dns mmdebstrap debian-archive-keyring nftables iproute2"
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 role="" assume_yes=no action=install
@@ -322,7 +322,7 @@ install_manager() {
     hint_at_path
     if [ "$action" = demo ]; then
         step "nexus-ops demo"
-        "$bin_folder/nexus-ops" demo --yes
+        "$bin_folder/nexus-ops" demo
     else
         offer_init
     fi
@@ -377,6 +377,14 @@ show_host_key() {
     say "Host key:   none: the ssh server is missing here; install it first: apt-get install openssh-server"
 }
 
+# Where the ssh server listens, when that is not port 22: as an option for `nexus-ops node add`.
+port_option() {
+    local port
+    port=$(cat /etc/ssh/sshd_config.d/*.conf /etc/ssh/sshd_config 2>/dev/null |
+        awk 'tolower($1) == "port" { print $2; exit }')
+    if [ "${port:-22}" != 22 ]; then say " --ssh-port $port"; fi
+}
+
 print_worker() {
     case "$system_name" in
         "Debian 12" | "Debian 13" | "Ubuntu 22.04" | "Ubuntu 24.04") ;;
@@ -398,7 +406,7 @@ print_worker() {
 
 On the manager, in the folder that holds inventories/:
 
-    nexus-ops node add $name --address ${address:-ADDRESS} --role worker
+    nexus-ops node add $name --address ${address:-ADDRESS} --role worker$(port_option)
     nexus-ops bootstrap $name
     nexus-ops apply ha
 
