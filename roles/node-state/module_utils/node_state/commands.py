@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import subprocess
@@ -11,6 +12,8 @@ from ansible.module_utils.node_state.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+LINE = 400  # characters of a line that are shown
 
 
 def run(
@@ -62,5 +65,23 @@ def checked(argv: Sequence[str], *, timeout: float = 120, environment: Mapping[s
 
 def last_words(done: subprocess.CompletedProcess[str], lines: int = 6) -> str:
     """Return the last lines of what a program said, errors first choice, on one line."""
-    text = done.stderr.strip() or done.stdout.strip() or "it said nothing"
-    return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+    return readable((done.stderr.strip() or done.stdout.strip()).splitlines(), lines) or "it said nothing"
+
+
+def readable(said: Sequence[str], lines: int) -> str:
+    """Return the last `lines` of a program's output or log on one line; of structured (JSON) logs what matters."""
+    messages = [_message(line.strip()) for line in said if line.strip()]
+    if any(level == "error" for level, _ in messages):
+        messages = [(level, text) for level, text in messages if level in ("", "error")]
+    return " | ".join(text[:LINE] for _, text in messages[-lines:])
+
+
+def _message(line: str) -> tuple[str, str]:
+    """Return level and text of a log line; a plain line has no level."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return "", line
+    if not isinstance(entry, dict) or "msg" not in entry:
+        return "", line
+    return str(entry.get("level", "")), ": ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))

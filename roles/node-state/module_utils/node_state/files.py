@@ -103,7 +103,9 @@ def validate(staged: Path, change: Change) -> None:
     done = run(argv, user=change.options["validate_user"] or None)
     if done.returncode != 0:
         words = last_words(done).replace(str(staged), str(change.path))
-        raise StateError(f"{change.path} was refused and left as it was; {argv[0]} (exit {done.returncode}) says: {words}")
+        raise StateError(
+            f"{change.path} was refused and left as it was; {argv[0]} (exit {done.returncode}) says: {words}"
+        )
 
 
 def land(changes: Sequence[Change]) -> list[Change]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.node_state.commands import checked, last_words, run
+from ansible.module_utils.node_state.commands import checked, last_words, readable, run
 from ansible.module_utils.node_state.errors import StateError
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def log_of(unit: str, since: float, lines: int = 12) -> str:
     done = run(
         ["journalctl", "--unit", unit, "--since", f"@{since:.0f}", "--lines", str(lines), "--output", "cat", "-q"]
     )
-    said = [line.strip()[:300] for line in done.stdout.splitlines() if line.strip()]
-    return " | ".join(said) or "nothing is in its log"
+    return readable(done.stdout.splitlines(), lines) or "nothing is in its log"
 
 
 def start(unit: str, *, failed: bool = False) -> None:
@@ -86,7 +85,7 @@ def reload(unit: str) -> None:
 def _tell(verb: str, unit: str) -> None:
     began = time.time()
     done = run(["systemctl", verb, unit], timeout=START_TIMEOUT)
-    reason = f"systemctl said: {last_words(done, 1)}"
+    reason = last_words(done).split(" | ", 1)[0]
     if done.returncode == 0:
         ends = time.monotonic() + SETTLE_TIMEOUT
         while not (now := show([unit])[unit]).active:
