@@ -48,12 +48,12 @@ class Event:
 def read_event(raw: Mapping[str, Any]) -> Event | None:
     """Return the event that ansible-runner's `raw` one stands for, None for those that say nothing of interest."""
     data = raw.get("event_data") or {}
-    host, task = data.get("host", ""), data.get("task", "")
+    host, task = data.get("host", ""), _task_name(data.get("task") or data.get("name") or "")
     common = {"host": host, "task": task, "stdout": raw.get("stdout", ""), "pid": raw.get("pid", 0) or 0}
     result = data.get("res") or {}
     match raw.get("event"):
         case "playbook_on_task_start" | "playbook_on_handler_task_start":
-            return Event(Kind.TASK, **{**common, "task": data.get("name") or task})
+            return Event(Kind.TASK, **common)
         case "runner_on_start":
             return Event(Kind.STARTED, **common)
         case "runner_on_ok":
@@ -75,6 +75,11 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
         case "error" | "warning" | "verbose" | "deprecated":
             return Event(Kind.OUTPUT, **common, message=str(raw.get("stdout", "")).strip())
     return Event(Kind.OUTPUT, **common) if raw.get("stdout") else None
+
+
+def _task_name(name: str) -> str:
+    """Return a task's name without the role that Ansible puts before it, whose folder has hyphens: `role : Name`."""
+    return name.partition(" : ")[2] or name
 
 
 def failure_message(result: Mapping[str, Any]) -> str:
