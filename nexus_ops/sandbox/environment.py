@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nexus_ops.errors import NexusError, UsageError
 from nexus_ops.files import write_atomically
+from nexus_ops.intent.edit import add_node
+from nexus_ops.intent.load import load_intent
+from nexus_ops.intent.model import Role
 from nexus_ops.sandbox.topology import VIRTUAL_IP, Host
 
 if TYPE_CHECKING:
@@ -97,25 +100,13 @@ def _flow(host: Host) -> str:
 
 
 def read_hosts(environment: Environment) -> list[Host]:
-    """Return the nodes of the sandbox's nexus.yml; empty: no such file. Raises UsageError when it is unreadable."""
+    """Return the nodes of the sandbox's nexus.yml; empty: no such file. Raises IntentError when it has faults."""
     if not environment.intent.exists():
         return []
-    document = _load(environment)[1]
-    try:
-        default_port = int((document.get("ssh") or {}).get("port", 22))
-        return [
-            Host(
-                str(name),
-                str(node["address"]),
-                tuple(str(role) for role in node["roles"]),
-                int((node.get("ssh") or {}).get("port", default_port)),
-            )
-            for name, node in document["nodes"].items()
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"{environment.intent}: the nodes cannot be read ({error})", next_step="correct it, or remove the file"
-        ) from error
+    return [
+        Host(node.name, node.address, tuple(role for role in Role if role in node.roles), node.ssh.port)
+        for node in load_intent(environment.intent).nodes.values()
+    ]
 
 
 def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None:
@@ -136,28 +127,11 @@ def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None
 
 def add_hosts(environment: Environment, hosts: list[Host]) -> None:
     """Add `hosts` to the nodes of nexus.yml; what else it says, comments included, stays as it is."""
-    import io
-
-    yaml, document = _load(environment)
+    text = environment.intent.read_text(encoding="utf-8")
     for host in hosts:
-        document["nodes"][host.name] = yaml.load(_flow(host))
-    text = io.StringIO()
-    yaml.dump(document, text)
-    write_atomically(environment.intent, text.getvalue())
-
-
-def _load(environment: Environment) -> tuple[Any, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    yaml = YAML()
-    yaml.width = 200
-    yaml.preserve_quotes = True
-    try:
-        return yaml, yaml.load(environment.intent)
-    except YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{environment.intent} is not YAML: {reason}", next_step="correct it") from error
+        ssh = {} if host.ssh_port == 22 else {"port": host.ssh_port}
+        text = add_node(text, host.name, host.address, host.roles, ssh)
+    write_atomically(environment.intent, text)
 
 
 def forget_host_keys(environment: Environment, addresses: Collection[str]) -> None:
