@@ -16,8 +16,10 @@ PASSED_ON = ("root", "allowed_addresses", "packages", "keep_releases", "start_ti
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Arguments: `phase` (prepare, activate, remove), `services` (as service_deploy_services), `releases` (of the action
-    service_source), and those of the module's options that PASSED_ON names. A node runs the services that name it.
+    """Arguments: `phase` (prepare, activate, remove), `services` (as service_deploy_services), `releases` (what the
+    action service_source returned), and the options of the module that PASSED_ON names.
+
+    A node runs the services whose `nodes` name it.
     """
 
     TRANSFERS_FILES = True
@@ -49,7 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return joined
 
     def _upload(self, needed: dict[str, Any]) -> None:
-        """Bring archives to a folder of Ansible's on the node (it is removed after the task), and note where they are."""
+        """Bring archives to a folder of Ansible's on the node, removed after the task, and note where they are."""
         shell = self._connection._shell  # noqa: SLF001  Ansible's own way
         if shell.tmpdir is None:
             self._make_tmp_path()

@@ -23,7 +23,7 @@ description:
   - C(install) unpacks and sets up missing releases. Nothing that runs is touched by these two.
   - C(activate) switches, starts and checks what is due, and takes it back when it is not healthy.
   - C(remove) stops and removes services that are not named any more.
-  - Tasks call the action plugin, which knows the phase C(prepare) (C(inspect), upload, C(install)) and fills in the rest.
+  - Tasks call the action plugin, which knows the phase C(prepare), that is C(inspect), upload, C(install).
 options:
   phase:
     description: What to do.

@@ -42,8 +42,11 @@ def digest_of(entries: Iterable[Entry]) -> str:
     """Return the SHA-256 over paths, kinds, executable bits and contents, in hex. Entries must be in order."""
     digest = hashlib.sha256()
     for entry in entries:
-        kind = f"link\0{entry.target}" if entry.target else f"{'x' if entry.executable else '-'}\0{digest_of_file(entry)}"
-        digest.update(f"{entry.path}\0{kind}\n".encode("utf-8", "surrogateescape"))
+        if entry.target:
+            kind, value = "link", entry.target
+        else:
+            kind, value = "program" if entry.executable else "file", digest_of_file(entry)
+        digest.update(f"{entry.path}\0{kind}\0{value}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

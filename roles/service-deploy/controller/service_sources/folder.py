@@ -25,14 +25,12 @@ def entries_of_folder(service: str, folder: Path) -> list[Entry]:
     Raises SourceError when the folder is missing or empty, or holds what cannot be part of a release.
     """
     if not folder.is_dir():
-        raise SourceError(f"service {service}: there is no folder {folder}; make it, or correct source.path in nexus.yml")
+        raise SourceError(f"service {service}: no folder {folder}; make it, or correct source.path in nexus.yml")
     paths = _paths_by_git(service, folder) if _in_work_tree(folder) else _paths_by_walk(service, folder)
     wanted = sorted({path for path in paths if not LEFT_OUT.intersection(path.split("/"))})
     entries = [entry for path in wanted if (entry := _entry(service, folder, path)) is not None]
     if not entries:
-        raise SourceError(
-            f"service {service}: nothing to deploy in {folder}; put the program there (files that .gitignore names do not count)"
-        )
+        raise SourceError(f"service {service}: nothing to deploy in {folder}; put files there that no .gitignore names")
     return entries
 
 
@@ -52,7 +50,8 @@ def _paths_by_walk(service: str, folder: Path) -> Iterator[str]:
 
     def refuse(error: OSError) -> None:
         raise SourceError(
-            f"service {service}: cannot read {error.filename}: {error.strerror}; make it readable, or name it in .gitignore"
+            f"service {service}: cannot read {error.filename}: {error.strerror}; "
+            "make it readable, or name it in .gitignore"
         )
 
     for top, folders, files in os.walk(folder, onerror=refuse):
@@ -113,4 +112,4 @@ def _entry(service: str, folder: Path, path: str) -> Entry | None:
             f"service {service}: {full} is a git repository of its own (a submodule?), which is not packed; "
             "deploy from a plain copy, or name it in .gitignore"
         )
-    raise SourceError(f"service {service}: {full} is neither file, folder nor link; remove it, or name it in .gitignore")
+    raise SourceError(f"service {service}: {full} is no file, folder or link; remove it, or name it in .gitignore")

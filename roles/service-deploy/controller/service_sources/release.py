@@ -69,7 +69,8 @@ def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Relea
     except OSError as error:
         where = error.filename or cache
         raise SourceError(
-            f"service {service}: cannot pack its release: {where}: {error.strerror or error}; mend that on the controller and run again"
+            f"service {service}: cannot pack its release: {where}: {error.strerror or error}; "
+            "mend that on the controller and run again"
         ) from error
 
 
@@ -86,7 +87,7 @@ def _entries(service: str, kind: str, source: dict[str, Any], cache: Path) -> It
     with tempfile.NamedTemporaryFile(dir=cache, prefix=".git-", suffix=".tar") as scratch:
         entries = sorted(repository.entries(commit, scratch), key=lambda entry: entry.path)
         if not entries:
-            raise SourceError(f"service {service}: nothing to deploy in commit {commit} of {without_credentials(address)}")
+            raise SourceError(f"service {service}: commit {commit} of {without_credentials(address)} is empty")
         yield f"{without_credentials(address)} {ref} ({commit})", entries
 
 
@@ -112,8 +113,7 @@ def _write(service: str, release: str, content: str, origin: str, entries: Seque
         try:
             _write_archive(stream, entries)
             stream.flush()
-            if digest_of(entries) != content:
-                raise SourceError(f"service {service}: its files changed while they were packed; run again")
+            _check_unchanged(service, entries, content)
             Path(stream.name).replace(path)
         except BaseException:
             Path(stream.name).unlink(missing_ok=True)
@@ -130,6 +130,11 @@ def _write(service: str, release: str, content: str, origin: str, entries: Seque
     staged.write_text(json.dumps(asdict(packed)), encoding="utf-8")
     staged.replace(known)
     return packed
+
+
+def _check_unchanged(service: str, entries: Sequence[Entry], content: str) -> None:
+    if digest_of(entries) != content:
+        raise SourceError(f"service {service}: its files changed while they were packed; run again")
 
 
 def _write_archive(stream: IO[bytes], entries: Sequence[Entry]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import tarfile
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from service_sources.entries import Entry
 from service_sources.errors import SourceError
-from service_sources.programs import FETCH_TIMEOUT, GitRefusedError, git, without_credentials
+from service_sources.programs import ANSWER_TIMEOUT, FETCH_TIMEOUT, GitRefusedError, git, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Repository:
             return commit
         self._fetch(f"+{commit}:refs/nexus/{commit}" if commit else None)
         try:
-            found = git(self.service, "-C", str(self.folder), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit or ref}^{{commit}}")
+            found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit or ref}^{{commit}}")
         except GitRefusedError:
             raise SourceError(
                 f"service {self.service}: {self._shown} has no branch, tag or commit {ref}; correct source.ref"
@@ -53,7 +54,7 @@ class Repository:
     def entries(self, commit: str, scratch: IO[bytes]) -> Iterator[Entry]:
         """Yield what `commit` holds, unordered; `scratch` must stay open until the entries are read."""
         self._refuse_submodules(commit)
-        git(self.service, "-C", str(self.folder), "archive", "--format=tar", f"--output={scratch.name}", commit, timeout=FETCH_TIMEOUT)
+        self._git("archive", "--format=tar", f"--output={scratch.name}", commit, timeout=FETCH_TIMEOUT)
         archive = tarfile.open(scratch.name)  # noqa: SIM115  read by the entries later on
         for member in archive:
             if member.issym():
@@ -65,8 +66,11 @@ class Repository:
                     executable=bool(member.mode & 0o100),
                     target="",
                     size=member.size,
-                    open=lambda member=member: cast("IO[bytes]", archive.extractfile(member)),
+                    open=partial(_open, archive, member),
                 )
+
+    def _git(self, *arguments: str, timeout: float = ANSWER_TIMEOUT) -> bytes:
+        return git(self.service, "-C", str(self.folder), *arguments, timeout=timeout)
 
     @property
     def _shown(self) -> str:
@@ -74,7 +78,7 @@ class Repository:
 
     def _has(self, commit: str) -> bool:
         try:
-            git(self.service, "-C", str(self.folder), "cat-file", "-e", f"{commit}^{{commit}}")
+            self._git("cat-file", "-e", f"{commit}^{{commit}}")
         except GitRefusedError:
             return False
         return True
@@ -93,16 +97,16 @@ class Repository:
     def _fetch(self, wanted: str | None) -> None:
         """Fetch one commit where the server allows it, else all branches and tags."""
         everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
-        into = ["-C", str(self.folder), "fetch", "--quiet", "--force"]
+        into = ["fetch", "--quiet", "--force"]
         if wanted:
             try:
-                git(self.service, *into, "--depth=1", "--", self.address, wanted, timeout=FETCH_TIMEOUT)
+                self._git(*into, "--depth=1", "--", self.address, wanted, timeout=FETCH_TIMEOUT)
             except GitRefusedError:
                 pass
             else:
                 return
         try:
-            git(self.service, *into, "--", self.address, *everything, timeout=FETCH_TIMEOUT)
+            self._git(*into, "--", self.address, *everything, timeout=FETCH_TIMEOUT)
         except GitRefusedError as error:
             raise self._unreachable(error) from None
 
@@ -113,7 +117,7 @@ class Repository:
         )
 
     def _refuse_submodules(self, commit: str) -> None:
-        tree = git(self.service, "-C", str(self.folder), "ls-tree", "-r", "-z", commit)
+        tree = self._git("ls-tree", "-r", "-z", commit)
         for line in tree.split(b"\0"):
             if line.startswith(b"160000 "):
                 path = line.split(b"\t", 1)[1].decode("utf-8", "replace")
@@ -121,3 +125,7 @@ class Repository:
                     f"service {self.service}: {self._shown} has a submodule at {path}, which git archive leaves out; "
                     "check the repository out with its submodules and deploy that folder with source.path"
                 )
+
+
+def _open(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    return cast("IO[bytes]", archive.extractfile(member))  # None only for what is no file

@@ -13,6 +13,8 @@ from ansible.module_utils.service_deploy.model import Place, Service, seconds_of
 from ansible.module_utils.service_deploy.records import Good
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ansible.module_utils.node_state import State
 
 LOG_LINES = 15
@@ -35,14 +37,14 @@ def wanted_good(service: Service, by: str, previous: str = "") -> Good:
     )
 
 
-def _snapshots(place: Place, good: Good | None) -> dict[str, Snapshot]:
+def _snapshots(place: Place, good: Good | None) -> dict[Path, Snapshot]:
     """Return what the files of a service are when it runs as `good`; None: nothing is there."""
     if good is None:
-        return dict.fromkeys(map(str, (place.unit_file, place.environment_file, place.current)), Snapshot())
+        return dict.fromkeys((place.unit_file, place.environment_file, place.current), Snapshot())
     return {
-        str(place.unit_file): Snapshot(good.unit.encode()),
-        str(place.environment_file): Snapshot(good.environment.encode(), mode=0o600),
-        str(place.current): Snapshot(target=f"releases/{good.release}"),
+        place.unit_file: Snapshot(good.unit.encode()),
+        place.environment_file: Snapshot(good.environment.encode(), mode=0o600),
+        place.current: Snapshot(target=f"releases/{good.release}"),
     }
 
 
@@ -61,7 +63,7 @@ def reasons(service: Service, unit: units.Unit) -> list[str]:
         found.append("its unit changed")
     if place.pending.exists():
         found.append("the last activation was interrupted")
-    if not found and any(Snapshot.of(type(place.current)(path)) != shot for path, shot in _snapshots(place, good).items()):
+    if not found and any(Snapshot.of(path) != shot for path, shot in _snapshots(place, good).items()):
         found.append("its files were changed on the node")
     if not unit.active:
         found.append(f"it is {unit.state}")
@@ -139,7 +141,7 @@ class Activation:
         )
 
     def _free_the_port(self, stopped: list[Place]) -> None:
-        """Stop other services that run on the port this one gets, adding them to `stopped`: they moved, or are unwanted."""
+        """Stop other services on the port that this one gets (they move, or are unwanted) and add them to `stopped`."""
         for place in self.others:
             good = records.read_good(place)
             if good is None or good.port != self.service.port or not units.show([place.unit])[place.unit].active:
@@ -160,7 +162,7 @@ class Activation:
                 if place.unit_file.exists():
                     units.enable(place.unit, wanted=False)
             for path, snapshot in _snapshots(place, good).items():
-                snapshot.put(type(place.current)(path))
+                snapshot.put(path)
             units.reload_systemd()
             if good is None:
                 records.end(place)
@@ -187,7 +189,7 @@ def _stop(unit: str, drain_timeout: str) -> None:
 
 
 def _start_again(places: list[Place]) -> None:
-    """Start services that had to leave their port in vain. What fails shows in the next run: the first failure counts."""
+    """Start services that had to leave their port in vain. If that fails, the next run sees it."""
     for place in places:
         run(["systemctl", "start", place.unit])
 

@@ -54,7 +54,7 @@ def rules_text(ports: Iterable[int], allowed: Iterable[str]) -> str:
             addresses.add(ipaddress.ip_address(text))
         except ValueError:
             raise StateError(
-                f"service_deploy_allowed_addresses holds {text!r}, which is no IP address; write 192.0.2.21 or 2001:db8::21"
+                f"service_deploy_allowed_addresses: {text!r} is no IP address; write 192.0.2.21 or 2001:db8::21"
             ) from None
     rules = ["ct state established,related accept", 'iifname "lo" accept']
     for version, family in ((4, "ip"), (6, "ip6")):
@@ -67,7 +67,7 @@ def rules_text(ports: Iterable[int], allowed: Iterable[str]) -> str:
         'reject with tcp reset comment "nexus @DIGEST@"',
     ]
     text = (
-        "# Written by Nexus Ops: the ports of the services on this node answer the load balancers and the node itself.\n"
+        "# Written by Nexus Ops: the services' ports on this node answer the load balancers and the node itself.\n"
         f"table inet {TABLE}\n"
         f"delete table inet {TABLE}\n"
         f"table inet {TABLE} {{\n"

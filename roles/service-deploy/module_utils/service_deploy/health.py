@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import socket
 import time
@@ -74,13 +73,13 @@ def listeners(port: int) -> list[Listener]:
 
 def sockets_of(group: str) -> set[str]:
     """Return the inodes of the sockets that a control group's processes have open."""
-    found = set()
+    found: set[str] = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             groups = [line.split(":", 2)[2] for line in (process / "cgroup").read_text().splitlines()]
             if not any(f"{own}/".startswith(f"{group}/") for own in groups):
                 continue
-            links = [os.readlink(path) for path in (process / "fd").iterdir()]
+            links = [str(path.readlink()) for path in (process / "fd").iterdir()]
         except OSError:
             continue  # ended meanwhile
         found.update(link[len("socket:[") : -1] for link in links if link.startswith("socket:["))
@@ -114,9 +113,11 @@ def _doubt(port: int, process: Process) -> str:
     there = listeners(port)
     own = sockets_of(process.group) if there else set()
     if there and not any(listener.inode in own for listener in there):
-        return f"port {port} is answered by another program on this node (`ss -ltnp` shows which); stop it, or take another port"
+        return f"another program on this node has port {port} (`ss -ltnp` shows which); stop it, or take another port"
     if there and all(listener.loopback for listener in there):
-        return f"it listens on port {port} of the loopback address only, where no load balancer can reach it; have it listen on 0.0.0.0"
+        return (
+            f"it listens on the loopback address only, where no load balancer reaches port {port}; have it use 0.0.0.0"
+        )
     return ""
 
 

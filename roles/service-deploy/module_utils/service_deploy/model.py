@@ -113,10 +113,10 @@ class Service:
         """Return the service that the module's arguments describe. Raises StateError for what cannot be run."""
         name = wanted["name"]
         if not NAME.fullmatch(name):
-            raise StateError(f"{name!r} is no name for a service; use up to 25 letters, digits and hyphens, a letter first")
+            raise StateError(f"{name!r} cannot name a service; use up to 25 of a-z, 0-9 and -, a letter first")
         for key in environment:
             if not VARIABLE.fullmatch(key):
-                raise StateError(f"service {name}: {key!r} is no name for an environment variable; use letters, digits and _")
+                raise StateError(f"service {name}: {key!r} cannot name a variable; use letters, digits and _")
         health = wanted.get("health") or {}
         drain = str(wanted.get("drain_timeout") or "30s")
         seconds_of(drain)

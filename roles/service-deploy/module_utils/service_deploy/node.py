@@ -45,8 +45,11 @@ class Node:
             if not self.state.check_mode:
                 raise
             known = {}  # check mode where there is no systemd yet
-        found = {service.name: reasons(service, known.get(service.place.unit, units.Unit())) for service in self.services}
-        return {name: why for name, why in found.items() if why}
+        found = {}
+        for service in self.services:
+            if why := reasons(service, known.get(service.place.unit, units.Unit())):
+                found[service.name] = why
+        return found
 
     def make_ready(self, packages: list[str], archives: Mapping[str, int]) -> None:
         """Bring about what releases need; nothing that runs is touched. `archives`: sizes in bytes, by service."""
@@ -106,7 +109,8 @@ class Node:
         for name in unwanted:
             place = Place(name, self.root)
             self.state.stop([{"name": place.unit, "state": "absent"}])
-            self.state.absent([str(path) for path in (place.environment_file, place.folder, place.pending, place.record)])
+            parts = (place.environment_file, place.folder, place.pending, place.record)
+            self.state.absent([str(part) for part in parts])
         if unwanted:
             self.guard(gone=unwanted)
         return unwanted

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.service_deploy.model import Place, Service
 
 SETUP_ENVIRONMENT = Path("/run/nexus-ops/service-deploy/setup")
+SYSTEMD_RUN = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect")
 SETUP_LINES = 15
 LINE_LENGTH = 300
 HIDEABLE = 5  # characters: a shorter value of a variable stands in too many harmless lines
@@ -140,8 +141,7 @@ def _set_up(service: Service, folder: Path, timeout: float) -> None:
     began = time.monotonic()
     try:
         done = run(
-            ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={unit}", *options]
-            + ["/bin/sh", "-c", service.setup.replace("$", "$$")],
+            [*SYSTEMD_RUN, f"--unit={unit}", *options, "/bin/sh", "-c", service.setup.replace("$", "$$")],
             timeout=timeout + 60,
         )
     finally:

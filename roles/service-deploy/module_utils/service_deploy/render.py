@@ -11,9 +11,12 @@ if TYPE_CHECKING:
 
 # Words that `exec` cannot take as a program (dash: keywords and builtins that are no programs of their own).
 NOT_PROGRAMS = frozenset(
-    "! { } [[ . : alias bg break case cd command continue do done elif else esac eval exec exit export fc fg fi for"
-    " function getopts hash if in jobs local read readonly return select set shift source then time times trap type"
-    " ulimit umask unalias unset until wait while".split()
+    (
+        *("!", "{", "}", "[[", ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done"),
+        *("elif", "else", "esac", "eval", "exec", "exit", "export", "fc", "fg", "fi", "for", "function", "getopts"),
+        *("hash", "if", "in", "jobs", "local", "read", "readonly", "return", "select", "set", "shift", "source"),
+        *("then", "time", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while"),
+    )
 )
 PRIVILEGED_PORTS = 1024
 HEADER = "# Written by Nexus Ops from nexus.yml; the next run replaces what is changed here.\n"
@@ -25,7 +28,7 @@ def quote_variable(value: str) -> str:
 
 
 def secrets_of(service: Service) -> dict[str, str]:
-    """Return the quoted values of a service's variables by the placeholder that stands for them in `environment_text`."""
+    """Return the quoted values of a service's variables by the placeholder in `environment_text`."""
     return {name: quote_variable(service.environment[key]) for name, key in _placeholders(service)}
 
 
