@@ -13,7 +13,7 @@ from ansible.module_utils.node_state.errors import StateError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LINE = 400  # characters of a line that are shown
+LINE = 400  # characters of a line that are shown: of its beginning, and of its end, where causes stand
 
 
 def run(
@@ -73,7 +73,9 @@ def readable(said: Sequence[str], lines: int) -> str:
     messages = [_message(line.strip()) for line in said if line.strip()]
     if any(level == "error" for level, _ in messages):
         messages = [(level, text) for level, text in messages if level in ("", "error")]
-    return " | ".join(text[:LINE] for _, text in messages[-lines:])
+    return " | ".join(
+        text if len(text) <= LINE else f"{text[: LINE // 4]} … {text[-LINE * 3 // 4 :]}" for _, text in messages[-lines:]
+    )
 
 
 def _message(line: str) -> tuple[str, str]:
