@@ -438,6 +438,11 @@ uninstall() {
     say "Removed: ${removed# }"
     say "Kept: your environments (the inventories/ folders), ssh keys, system packages, and everything on the nodes,"
     say "which goes on running."
+    if have podman && [ -n "$(podman ps --all --quiet --filter label=nexus-ops.sandbox 2>/dev/null)" ]; then
+        say "Hosts of a sandbox are still here; without nexus-ops they are removed with:"
+        # shellcheck disable=SC2016  # for the person to copy
+        say '    podman rm --force $(podman ps --all --quiet --filter label=nexus-ops.sandbox) && podman network prune'
+    fi
 }
 
 # --- the call ------------------------------------------------------------------------------------------------------
