@@ -89,13 +89,13 @@ def test_a_removed_worker_gets_no_requests_and_is_stopped_and_a_new_one_joins(wh
     cluster = whole_six
     address = cluster.address("w3")
     with cluster.load(LIGHT) as load:
-        cluster.cli("node", "remove", "w3", "--yes").expect(0)
+        cluster.cli("node", "remove", "w3").expect(0)
         assert "w3" not in cluster.nodes()
         cluster.cli("apply", "ha", "--yes").expect(0)
         assert cluster.answering() == {"w1", "w2"}, "requests go to the workers that are left"
         stopped = not cluster.reachable("127.0.0.1", WEB_PORT, node="w3")
         assert stopped, "the services of a removed worker are stopped"
-        cluster.cli("node", "add", "w3", "--address", address, "--roles", "worker", "--yes").expect(0)
+        cluster.cli("node", "add", "w3", "--address", address, "--role", "worker").expect(0)
         cluster.cli("apply", "ha", "--yes").expect(0)
         joined = wait_until("the new worker answers", 15, cluster.all_workers_answer)
     cluster.record("worker removed, then added", load.report, joined)
