@@ -441,7 +441,9 @@ uninstall() {
     if have podman && [ -n "$(podman ps --all --quiet --filter label=nexus-ops.sandbox 2>/dev/null)" ]; then
         say "Hosts of a sandbox are still here; without nexus-ops they are removed with:"
         # shellcheck disable=SC2016  # for the person to copy
-        say '    podman rm --force $(podman ps --all --quiet --filter label=nexus-ops.sandbox) && podman network prune'
+        say '    podman rm --force $(podman ps --all --quiet --filter label=nexus-ops.sandbox)'
+        # shellcheck disable=SC2016
+        say '    podman network rm $(podman network ls --quiet --filter label=nexus-ops.sandbox)'
     fi
 }
 
