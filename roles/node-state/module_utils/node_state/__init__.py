@@ -21,7 +21,8 @@ Every entry has the keys, and every key the default, of the module node_state (l
 does only what is missing and records it; in check mode it records without doing. `result()` is `changed`, `diff`,
 `steps` (sentences) and `due` (unit to `reload` or `restart`: to be done by node_activate, or by
 `activate(name, unit)` of this package). A unit that is started by the call is not due.
-`state.units` is what systemd said of every unit asked so far; `state.note("do x")` records a step of the caller's.
+`state.units` is what systemd said of every unit asked so far; `state.note("do x")` records a step of the caller's;
+`state.interfaces({"NAME": "192.0.2.1"})` lets `@@NAME@@` in files stand for the interface with that address.
 Further functions: `commands.run` and `commands.checked` for programs, `units.show/start/stop/restart`,
 `files.land` for files that change all together.
 """

@@ -74,7 +74,8 @@ def readable(said: Sequence[str], lines: int) -> str:
     if any(level == "error" for level, _ in messages):
         messages = [(level, text) for level, text in messages if level in ("", "error")]
     return " | ".join(
-        text if len(text) <= LINE else f"{text[: LINE // 4]} … {text[-LINE * 3 // 4 :]}" for _, text in messages[-lines:]
+        text if len(text) <= LINE else f"{text[: LINE // 4]} … {text[-LINE * 3 // 4 :]}"
+        for _, text in messages[-lines:]
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.node_state.accounts import gid_of, owner_of, uid_of
 from ansible.module_utils.node_state.commands import last_words, run
 from ansible.module_utils.node_state.errors import StateError
-from ansible.module_utils.node_state.snapshot import NEW, OLD, Snapshot, sibling, sync_folder
+from ansible.module_utils.node_state.snapshot import OLD, Snapshot, sibling, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -197,6 +197,3 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise StateError(f"cannot remove {path}: {error.strerror}") from error
-
-
-__all__ = ["NEW", "Change", "compare", "land", "make_directory", "plan_directory", "remove", "text_of"]

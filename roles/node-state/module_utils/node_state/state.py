@@ -9,9 +9,12 @@ from ansible.module_utils.node_state import accounts, files, network, packages, 
 from ansible.module_utils.node_state.due import Due
 from ansible.module_utils.node_state.errors import StateError
 from ansible.module_utils.node_state.record import Record, without_secrets
+from ansible.module_utils.node_state.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ansible.module_utils.node_state.files import Change
 
 Entry = dict[str, Any]
 
@@ -138,7 +141,7 @@ class State:
         for entry in there:
             path = Path(entry["path"])
             self._record.note(f"remove {path}")
-            previous = {} if path.is_dir() and not path.is_symlink() else {path: files.Snapshot.of(path)}
+            previous = {} if path.is_dir() and not path.is_symlink() else {path: Snapshot.of(path)}
             self._note_due(entry, previous)
             if not self.check_mode:
                 files.remove(path)
@@ -204,7 +207,7 @@ class State:
                 raise
             self.units.update(dict.fromkeys(unknown, units.Unit()))
 
-    def _note_due(self, entry: Entry, previous: dict[Path, files.Snapshot]) -> None:
+    def _note_due(self, entry: Entry, previous: dict[Path, Snapshot]) -> None:
         """Note that a unit that runs now is to be told about a file."""
         unit = entry["activates"]
         if not unit or not self.units[unit].active:
@@ -215,7 +218,7 @@ class State:
             return
         self._due.add(unit, entry["by"], previous)
 
-    def _land(self, changes: list[files.Change]) -> None:
+    def _land(self, changes: list[Change]) -> None:
         """Mark what will be due, then replace the files; a failure takes both back."""
         told = {change.options["activates"] for change in changes if change.options["activates"]}
         markers = {unit: self._due.read(unit) for unit in told}
@@ -236,7 +239,7 @@ class State:
             if not self.check_mode:
                 units.reload_systemd()
 
-    def _show(self, change: files.Change) -> None:
+    def _show(self, change: Change) -> None:
         path = str(change.path)
         self._sources_changed |= path.startswith(APT_SOURCES)
         before, after = files.text_of(change.before, self._secrets), change.shown
