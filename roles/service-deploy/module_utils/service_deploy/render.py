@@ -6,6 +6,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from ansible.module_utils.service_deploy.firewall import NFT, RULES, TABLE
+
 if TYPE_CHECKING:
     from ansible.module_utils.service_deploy.model import Service
 
@@ -94,8 +96,8 @@ User={place.user}
 Group={place.user}
 WorkingDirectory={place.current}
 EnvironmentFile={place.environment_file}
-# Without the table of the firewall the port would be open to everybody.
-ExecStartPre=+/bin/sh -c "/usr/sbin/nft list table inet nexus_services >/dev/null"
+# Without the firewall's table the port would be open to everybody; somebody may have flushed all rules.
+ExecStartPre=+/bin/sh -c "{NFT} list table inet {TABLE} >/dev/null 2>&1 || {NFT} -f {RULES}"
 ExecStart=/bin/sh -c {quote_for_systemd(f"exec {command}" if single else command)}
 Restart=always
 RestartSec=1
