@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 import json
+import os
 import re
 import secrets
 import shutil
@@ -58,6 +59,7 @@ def start_record(environment: Environment, command: str, playbook: str, limit: s
             "playbook": playbook,
             "limit": limit,
             "by": f"{_user()}@{socket.gethostname()}",
+            "pid": os.getpid(),
             "started": now.isoformat(timespec="seconds"),
             "result": "running",
         },
@@ -74,8 +76,8 @@ def list_records(environment: Environment) -> list[dict[str, Any]]:
     documents = []
     for folder in sorted(_folders(environment), reverse=True):
         try:
-            documents.append(json.loads((folder / "run.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            documents.append(_read(folder))
+        except (OSError, ValueError, KeyError):
             continue
     return documents
 
@@ -91,11 +93,30 @@ def find_record(environment: Environment, identifier: str) -> tuple[dict[str, An
         what = "no run" if not matches else f"{len(matches)} runs"
         raise UsageError(f"{what} called {identifier!r} in {environment.runs}", next_step="see: nexus-ops runs list")
     try:
-        document = json.loads((matches[0] / "run.json").read_text(encoding="utf-8"))
+        document = _read(matches[0])
         log = matches[0] / "output.log"
         return document, log.read_text(encoding="utf-8") if log.exists() else ""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{matches[0]}: the record cannot be read ({error})", next_step="remove that folder") from None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Return the record in `folder`. A run of this machine whose process is gone without a result was killed."""
+    document: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    here = document["by"].endswith(f"@{socket.gethostname()}")
+    if document["result"] == "running" and here and not _is_alive(int(document["pid"])):
+        document["result"] = "killed"
+    return document
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _folders(environment: Environment) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from nexus_ops import runs
@@ -34,3 +36,12 @@ def test_old_records_are_pruned(environment: Environment, monkeypatch: pytest.Mo
     for _ in range(5):
         start_record(environment, "plan", "ha", None)
     assert len(list_records(environment)) == 3
+
+
+def test_run_whose_process_is_gone_was_killed(environment: Environment) -> None:
+    record = start_record(environment, "apply ha", "ha", None)
+    assert list_records(environment)[0]["result"] == "running"
+    with subprocess.Popen(["true"]) as process:
+        pass
+    record.save(pid=process.pid)
+    assert list_records(environment)[0]["result"] == "killed"
