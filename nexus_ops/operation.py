@@ -82,6 +82,9 @@ def run_playbook(
     inventory = refresh_inventory(environment, intent)
     needed = NEEDED.get(target, set(Role))
     nodes = [name for name in select_nodes(intent, inventory, limit) if intent.nodes[name].roles & needed]
+    if not nodes:
+        roles = ", ".join(sorted(needed))
+        raise UsageError(f"no node that {target} is about ({roles})", next_step="add one, or widen --limit")
     if target != "bootstrap":
         require_pinned_keys(environment, intent, nodes)
     invocation = plan_invocation(
