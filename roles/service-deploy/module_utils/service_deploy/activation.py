@@ -148,7 +148,7 @@ class Activation:
                 continue
             self.state.note(f"stop {place.unit}, which has port {good.port}")
             stopped.append(place)
-            _stop(place.unit, good.drain_timeout)
+            stop(place.unit, good.drain_timeout)
 
     def _see_healthy(self, port: int, path: str, timeout: float) -> None:
         health.wait_until_healthy(self.place.unit, port, path, timeout, self.limit)
@@ -158,7 +158,7 @@ class Activation:
         good, place = self.previous, self.place
         try:
             if good is None:
-                _stop(place.unit, self.service.drain_timeout)
+                stop(place.unit, self.service.drain_timeout)
                 if place.unit_file.exists():
                     units.enable(place.unit, wanted=False)
             for path, snapshot in _snapshots(place, good).items():
@@ -182,7 +182,8 @@ def _restart(unit: str, drain_timeout: str) -> None:
         raise StateError(f"systemd cannot start it: {last_words(done, 1)}")
 
 
-def _stop(unit: str, drain_timeout: str) -> None:
+def stop(unit: str, drain_timeout: str) -> None:
+    """Stop a service; `drain_timeout` is what it may take. Raises StateError."""
     done = run(["systemctl", "stop", unit], timeout=seconds_of(drain_timeout) + PATIENCE)
     if done.returncode != 0:
         raise StateError(f"systemd cannot stop {unit}: {last_words(done, 1)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node_state import StateError, units
 from ansible.module_utils.service_deploy import firewall, records, releases
-from ansible.module_utils.service_deploy.activation import Activation, reasons
+from ansible.module_utils.service_deploy.activation import Activation, reasons, stop
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
 
 if TYPE_CHECKING:
@@ -108,9 +108,17 @@ class Node:
         unwanted = self.unwanted()
         for name in unwanted:
             place = Place(name, self.root)
+            self._stop(place)
             self.state.stop([{"name": place.unit, "state": "absent"}])
             parts = (place.environment_file, place.folder, place.pending, place.record)
             self.state.absent([str(part) for part in parts])
         if unwanted:
             self.guard(gone=unwanted)
         return unwanted
+
+    def _stop(self, place: Place) -> None:
+        """Give a running service the time it was promised."""
+        good = records.read_good(place)
+        if good is not None and not self.state.check_mode and units.show([place.unit])[place.unit].active:
+            self.state.note(f"stop {place.unit}")
+            stop(place.unit, good.drain_timeout)
