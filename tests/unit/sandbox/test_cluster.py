@@ -1,4 +1,5 @@
 from ipaddress import IPv4Network
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ class FakeMachine:
         monkeypatch.setattr(network, "existing_subnet", lambda _: SUBNET if self.containers else None)
         monkeypatch.setattr(network, "remove_network", lambda _: None)
         monkeypatch.setattr(environment, "_ssh_keygen", self.ssh_keygen)
-        monkeypatch.setattr(hosts, "list_containers", lambda *_: list(self.containers.values()))
+        monkeypatch.setattr(hosts, "list_containers", lambda *_: self.in_order())
         monkeypatch.setattr(hosts, "boot", self.boot)
         monkeypatch.setattr(hosts, "wait_for_ssh", lambda *_: None)
         monkeypatch.setattr(hosts, "execute", lambda *_: "ssh-ed25519 AAAA root@w1\n")
@@ -38,6 +39,10 @@ class FakeMachine:
     def ssh_keygen(self, *arguments: str) -> str:
         Path(arguments[-1]).touch()
         return "ssh-ed25519 KEY\n"
+
+    def in_order(self) -> list[Container]:
+        """Several hosts boot at once, so the order in which they were made says nothing."""
+        return sorted(self.containers.values(), key=lambda container: ip_address(container.host.address))
 
     def boot(self, sandbox: str, host: Host, image_name: str, key: str) -> None:
         self.containers[host.name] = Container(sandbox, host, "running", 7, f"{key} {image_name}")
