@@ -1,5 +1,4 @@
-from ipaddress import IPv4Network
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
 import pytest
