@@ -10,27 +10,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, NexusError, UsageError
-from nexus_ops.hostkeys import HostKey, best_key, known_hosts_name, pin, read_pinned, scan_host_keys
+from nexus_ops.hostkeys import Survey, pin
 from nexus_ops.intent.model import Intent, Node
 from nexus_ops.operation import Result, run_playbook
 
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
-
-
-@dataclass
-class Survey:
-    """What the nodes' host keys say, before anything is changed."""
-
-    known: list[Node] = field(default_factory=list)
-    new: dict[str, tuple[Node, frozenset[HostKey]]] = field(default_factory=dict)
-    silent: dict[str, str] = field(default_factory=dict)  # node → reason
-    refused: dict[str, str] = field(default_factory=dict)  # node → explanation
 
 
 def choose_nodes(intent: Intent, names: Sequence[str]) -> list[Node]:
@@ -42,32 +31,6 @@ def choose_nodes(intent: Intent, names: Sequence[str]) -> list[Node]:
             next_step="correct the name, or add it: nexus-ops node add",
         )
     return [intent.nodes[name] for name in names or intent.nodes]
-
-
-def survey_host_keys(environment: Environment, nodes: Sequence[Node]) -> Survey:
-    """Ask `nodes` for their host keys and compare them with what is pinned. A changed key is refused, always."""
-    survey = Survey()
-    pinned = read_pinned(environment.known_hosts)
-    remote = [node for node in nodes if node.address != "localhost"]
-    survey.known += [node for node in nodes if node.address == "localhost"]
-    answers = scan_host_keys(remote)
-    for node in remote:
-        answer, before = answers[node.name], pinned.of(node)
-        if isinstance(answer, str):
-            survey.silent[node.name] = answer
-        elif not before:
-            survey.new[node.name] = (node, answer)
-        elif before & answer:
-            survey.known.append(node)
-        else:
-            survey.refused[node.name] = (
-                f"the host key of {node.name} ({known_hosts_name(node)}) has changed: pinned is"
-                f" {best_key(before).fingerprint}, it shows {best_key(answer).fingerprint}."
-                " Either the machine was installed again, or somebody stands between you and it."
-                f" Compare the fingerprint on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it is"
-                f" right, run: ssh-keygen -R '{known_hosts_name(node)}' -f {environment.known_hosts}"
-            )
-    return survey
 
 
 def bootstrap_nodes(

@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nexus_ops.errors import NexusError
@@ -98,6 +98,43 @@ def _scan(node: Node) -> frozenset[HostKey] | str:
 def best_key(keys: frozenset[HostKey]) -> HostKey:
     """Return the key to show a person: the one that ssh would prefer."""
     return min(keys, key=lambda key: (key.kind != PREFERRED, key.kind))
+
+
+@dataclass
+class Survey:
+    """What the nodes' host keys say, before anything is changed."""
+
+    known: list[Node] = field(default_factory=list)
+    new: dict[str, tuple[Node, frozenset[HostKey]]] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)  # node → reason
+    refused: dict[str, str] = field(default_factory=dict)  # node → explanation
+
+
+def survey_host_keys(known_hosts: Path, nodes: Iterable[Node]) -> Survey:
+    """Ask `nodes` for their host keys and compare them with those pinned in `known_hosts`. A changed one is refused."""
+    survey = Survey()
+    nodes = list(nodes)
+    pinned = read_pinned(known_hosts)
+    remote = [node for node in nodes if node.address != "localhost"]
+    survey.known += [node for node in nodes if node.address == "localhost"]
+    answers = scan_host_keys(remote)
+    for node in remote:
+        answer, before = answers[node.name], pinned.of(node)
+        if isinstance(answer, str):
+            survey.silent[node.name] = answer
+        elif not before:
+            survey.new[node.name] = (node, answer)
+        elif before & answer:
+            survey.known.append(node)
+        else:
+            survey.refused[node.name] = (
+                f"the host key of {node.name} ({known_hosts_name(node)}) has changed: pinned is"
+                f" {best_key(before).fingerprint}, it shows {best_key(answer).fingerprint}."
+                " Either the machine was installed again, or somebody stands between you and it."
+                f" Compare the fingerprint on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it is"
+                f" right, run: ssh-keygen -R '{known_hosts_name(node)}' -f {known_hosts}"
+            )
+    return survey
 
 
 def pin(path: Path, nodes: Iterable[tuple[Node, frozenset[HostKey]]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -105,7 +105,8 @@ def run_playbook(
         except BaseException:
             record.save(result="crashed")
             raise
-    result = judge(record.identifier, outcome, retired_hosts(inventory))
+    refused = _refused_keys(environment, intent, outcome)
+    result = judge(record.identifier, outcome, retired_hosts(inventory), refused)
     record.save(**{"result": result.exit_code.name.lower(), **result.document()})
     if target != "bootstrap" and not check and limit is None and result.exit_code is ExitCode.DONE:
         refresh_inventory(environment, intent, cleaned=retired_hosts(inventory) - set(result.retired_left))
@@ -171,12 +172,15 @@ def require_pinned_keys(environment: Environment, intent: Intent, nodes: Iterabl
         )
 
 
-def judge(run: str, outcome: Outcome, retired: set[str]) -> Result:
-    """Return the result of `outcome`, with every cause and the next step for the person."""
+def judge(run: str, outcome: Outcome, retired: set[str], refused: Mapping[str, str]) -> Result:
+    """Return the result of `outcome`, with every cause and the next step for the person.
+
+    `retired` are the nodes that were only to be cleaned up; `refused` says of nodes that their host key has changed.
+    """
     problems = [
         Problem(event.host, event.task, event.message, f"see: nexus-ops runs show {run}") for event in outcome.failures
     ]
-    problems += [_unreachable(event, outcome) for event in outcome.unreachable]
+    problems += [_unreachable(event, outcome, refused.get(event.host)) for event in outcome.unreachable]
     if outcome.interrupted:
         code = ExitCode.INTERRUPTED
     elif outcome.failures:
@@ -195,11 +199,18 @@ def judge(run: str, outcome: Outcome, retired: set[str]) -> Result:
     return Result(run, outcome, code, tuple(problems), left)
 
 
-def _unreachable(event: Event, outcome: Outcome) -> Problem:
+def _refused_keys(environment: Environment, intent: Intent, outcome: Outcome) -> dict[str, str]:
+    """Return why nodes that could not be reached are refused, by name: those whose host key is not the pinned one."""
+    from nexus_ops.hostkeys import survey_host_keys
+
+    silent = [intent.nodes[event.host] for event in outcome.unreachable if event.host in intent.nodes]
+    return survey_host_keys(environment.known_hosts, silent).refused if silent else {}
+
+
+def _unreachable(event: Event, outcome: Outcome, refused: str | None) -> Problem:
     nothing = "" if outcome.changed else "; nothing was changed"
-    return Problem(
-        event.host,
-        event.task,
-        f"{event.message}{nothing}",
-        f"bring it back, or leave it out: --limit '!{event.host}'",
-    )
+    if refused:
+        return Problem(event.host, event.task, f"{refused}{nothing}", "then run this again")
+    message = " ".join(event.message.split())  # ssh may answer with a whole banner
+    next_step = f"bring it back, or leave it out: --limit '!{event.host}'"
+    return Problem(event.host, event.task, f"{message}{nothing}", next_step)

@@ -23,12 +23,12 @@ def bootstrap(
     application: Application = context.obj
     application.json = as_json
     from nexus_ops import bootstrap as domain
-    from nexus_ops.hostkeys import best_key
+    from nexus_ops.hostkeys import best_key, survey_host_keys
     from nexus_ops.ui.results import show_result
 
     environment, intent = application.environment, application.intent
     chosen = domain.choose_nodes(intent, nodes or [])
-    survey = domain.survey_host_keys(environment, chosen)
+    survey = survey_host_keys(environment.known_hosts, chosen)
     for name, reason in survey.silent.items():
         application.complain(
             f"error: {name} ({intent.nodes[name].address}) does not answer: {reason}; bring it up, then run this again"

@@ -26,6 +26,7 @@ def demo(
     application.json = as_json
     from nexus_ops import bootstrap as bootstrapping
     from nexus_ops import demo as domain
+    from nexus_ops.hostkeys import survey_host_keys
     from nexus_ops.operation import run_playbook
     from nexus_ops.ui.results import show_result
 
@@ -35,7 +36,7 @@ def demo(
     intent = domain.start_sandbox(environment, application.say)
     application.say("2/4  bootstrap")
     nodes = list(intent.nodes.values())
-    survey = bootstrapping.survey_host_keys(environment, nodes)
+    survey = survey_host_keys(environment.known_hosts, nodes)
     bootstrapping.pin_new_keys(environment, survey)
     result = bootstrapping.bootstrap_nodes(environment, intent, nodes, user="root", password=None, stream=stream)
     if result.exit_code is ExitCode.DONE:

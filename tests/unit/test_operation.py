@@ -77,7 +77,7 @@ SILENCE = Event(Kind.UNREACHABLE, "w2", "Facts", "timed out")
     ],
 )
 def test_exit_code(outcome: Outcome, code: ExitCode) -> None:
-    result = judge("id", outcome, set())
+    result = judge("id", outcome, set(), {})
     assert result.exit_code is code
     assert result.document()["ok"] is (code is ExitCode.DONE)
     if code not in {ExitCode.DONE, ExitCode.INTERRUPTED}:
@@ -85,14 +85,22 @@ def test_exit_code(outcome: Outcome, code: ExitCode) -> None:
 
 
 def test_unreachable_says_how_to_go_on() -> None:
-    result = judge("id", Outcome(returned=4, unreachable=[SILENCE], stats=stats(w1=0)), set())
+    result = judge("id", Outcome(returned=4, unreachable=[SILENCE], stats=stats(w1=0)), set(), {})
     assert "nothing was changed" in result.problems[0].message
     assert "--limit '!w2'" in result.problems[0].next_step
 
 
+def test_changed_host_key_is_explained() -> None:
+    banner = Event(Kind.UNREACHABLE, "w2", "Facts", "@@@@\n@ WARNING @\n@@@@")
+    result = judge("id", Outcome(returned=4, unreachable=[banner]), set(), {"w2": "the host key of w2 has changed"})
+    assert result.problems[0].message == "the host key of w2 has changed; nothing was changed"
+    plain = judge("id", Outcome(returned=4, unreachable=[banner]), set(), {})
+    assert plain.problems[0].message == "@@@@ @ WARNING @ @@@@; nothing was changed"
+
+
 def test_retired_node_that_is_gone_is_no_failure() -> None:
     gone = Event(Kind.IGNORED, "w3", "Facts", "timed out")
-    result = judge("id", Outcome(returned=0, ignored=[gone], stats=stats(w1=2)), {"w3", "w4"})
+    result = judge("id", Outcome(returned=0, ignored=[gone], stats=stats(w1=2)), {"w3", "w4"}, {})
     assert result.exit_code is ExitCode.DONE
     assert result.retired_left == ("w3",)
     assert result.document()["changed"] == 2
