@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -17,7 +18,7 @@ from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, NexusError, UsageError
 from nexus_ops.hostkeys import Survey, pin
 from nexus_ops.intent.model import Intent, Node
-from nexus_ops.operation import Result, run_playbook
+from nexus_ops.operation import Problem, Result, run_playbook
 
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 
@@ -58,7 +59,7 @@ def bootstrap_nodes(
     if password is not None:
         variables["bootstrap_password"] = password
     with _private_file(json.dumps(variables)) as extra:
-        return run_playbook(
+        result = run_playbook(
             environment,
             intent,
             "bootstrap",
@@ -68,6 +69,18 @@ def bootstrap_nodes(
             verbosity=verbosity,
             extra_variables_file=extra,
         )
+    return refuse_skipped(result, nodes)
+
+
+def refuse_skipped(result: Result, nodes: Sequence[Node]) -> Result:
+    """Return `result`, as a failure when it says that all went well but Ansible never came to some of `nodes`."""
+    skipped = [node.name for node in nodes if node.name not in result.outcome.stats]
+    if result.exit_code is not ExitCode.DONE or not skipped:
+        return result
+    problems = (
+        Problem(name, "", "nothing was done on it", f"see: nexus-ops runs show {result.run}") for name in skipped
+    )
+    return replace(result, exit_code=ExitCode.FAILED, problems=tuple(problems))
 
 
 def ask_password(user: str | None) -> str:
