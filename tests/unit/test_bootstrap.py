@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 
 from nexus_ops.bootstrap import refuse_skipped
@@ -43,6 +44,15 @@ def test_playbook_is_about_every_node_of_the_intent(environment: Environment, in
             check=True,
         ).stdout
         assert set(listed.split()[2:]) == set(intent.nodes)
+
+
+def test_sudo_reads_the_file_of_every_user() -> None:
+    """It skips files whose name has a dot in it (sudoers(5))."""
+    (task,) = (task for task in read_playbook()[0]["tasks"] if task["name"] == "Managed user can sudo")
+    (file,) = task["node_state"]["files"]
+    path = jinja2.Template(file["path"]).render(__bootstrap_managed_user="john.doe")
+    assert path == "/etc/sudoers.d/nexus-ops-john_doe"
+    assert jinja2.Template(file["content"]).render(__bootstrap_managed_user="john.doe").startswith("john.doe ALL=")
 
 
 def test_node_that_was_passed_over_is_a_failure(intent: Intent) -> None:
