@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import yaml
 
-from nexus_ops.errors import UsageError
+from nexus_ops.errors import IntentError, UsageError
+from nexus_ops.intent.document import parse_document
+
+_FILE = Path("nexus.yml")  # for messages
 
 
 def add_node(text: str, name: str, address: str, roles: Sequence[str], ssh: Mapping[str, str | int]) -> str:
-    """Return `text` with the node `name` added behind the others. Raises UsageError when it is there already."""
-    document = yaml.compose(text, yaml.SafeLoader)
-    nodes = _get(document, "nodes")
-    overrides = f", ssh: {{{', '.join(f'{key}: {value}' for key, value in ssh.items())}}}" if ssh else ""
-    shown = f'"{address}"' if ":" in address else address
-    entry = f"{name}: {{address: {shown}, roles: [{', '.join(roles)}]{overrides}}}"
+    """Return `text` with the node `name` added behind the others.
+
+    Raises UsageError when it is there already, or when the edit would change anything else; IntentError for no YAML.
+    """
+    before = parse_document(text.encode(), _FILE).value
+    overrides = f", ssh: {{{', '.join(f'{key}: {scalar(value)}' for key, value in ssh.items())}}}" if ssh else ""
+    entry = f"{name}: {{address: {scalar(address)}, roles: [{', '.join(roles)}]{overrides}}}"
+    added = _with_entry(text, name, entry)
+    wanted = copy.deepcopy(before)
+    if isinstance(wanted, dict):
+        body = {"address": address, "roles": list(roles), **({"ssh": dict(ssh)} if ssh else {})}
+        wanted["nodes"] = {**(wanted.get("nodes") or {}), name: body}
+    _require(added, wanted, f"write under nodes: {entry}")
+    return added
+
+
+def _with_entry(text: str, name: str, entry: str) -> str:
+    nodes = _get(yaml.compose(text, yaml.SafeLoader), "nodes")
+    newline = "\r\n" if "\r\n" in text else "\n"
     if not isinstance(nodes, yaml.MappingNode) or not nodes.value:
         if nodes is not None:
             raise UsageError("nodes: in nexus.yml is empty", next_step=f"write under it: {entry}")
-        return f"{text.rstrip()}\n\nnodes:\n  {entry}\n"
+        return f"{text.rstrip()}{newline}{newline}nodes:{newline}  {entry}{newline}"
     if any(key.value == name for key, _ in nodes.value):
         raise UsageError(f"there is a node {name!r} already", next_step="choose another name, or edit nexus.yml")
     if nodes.flow_style:
@@ -28,34 +48,79 @@ def add_node(text: str, name: str, address: str, roles: Sequence[str], ssh: Mapp
     lines = text.splitlines(keepends=True)
     last = _last_line(nodes.value[-1][1])
     if not lines[last].endswith("\n"):
-        lines[last] += "\n"
-    lines.insert(last + 1, f"{' ' * nodes.value[0][0].start_mark.column}{entry}\n")
+        lines[last] += newline
+    lines.insert(last + 1, f"{' ' * nodes.value[0][0].start_mark.column}{entry}{newline}")
     return "".join(lines)
 
 
 def remove_node(text: str, name: str) -> tuple[str, list[str]]:
     """Return `text` without the node `name`, and the services whose lists of nodes named it.
 
-    Raises UsageError when there is no such node.
+    Raises UsageError when there is no such node, when it is the only one of a list, or when the edit would change
+    anything else; IntentError for no YAML.
     """
+    wanted = copy.deepcopy(parse_document(text.encode(), _FILE).value)
     document = yaml.compose(text, yaml.SafeLoader)
     nodes = _get(document, "nodes")
     names = [key.value for key, _ in nodes.value] if isinstance(nodes, yaml.MappingNode) else []
     if not isinstance(nodes, yaml.MappingNode) or name not in names:
         raise UsageError(f"no node {name!r} (there are: {', '.join(names)})", next_step="correct the name")
-    cuts = [_cut(text, nodes, nodes.value, names.index(name))]
-    touched = []
+    # A set: services that share a list by an alias share its cut as well.
+    cuts = {_cut(text, nodes, nodes.value, names.index(name))}
     services = _get(document, "services")
-    for key, body in services.value if isinstance(services, yaml.MappingNode) else []:
+    for _, body in services.value if isinstance(services, yaml.MappingNode) else []:
         listed = _get(body, "nodes")
         if isinstance(listed, yaml.SequenceNode):
             found = [item.value for item in listed.value]
             if name in found:
-                cuts.append(_cut(text, listed, [(item, item) for item in listed.value], found.index(name)))
-                touched.append(str(key.value))
+                cuts.add(_cut(text, listed, [(item, item) for item in listed.value], found.index(name)))
+    touched = _without(wanted, name)
     for begin, end in sorted(cuts, reverse=True):
         text = text[:begin] + text[end:]
+    _require(text, wanted, f"take {name} out by hand")
     return text, touched
+
+
+def scalar(value: str | int) -> str:
+    """Return how `value` is written inside braces: in quotes where YAML would read something else."""
+    text = str(value)
+    if isinstance(value, int):
+        return text
+    try:
+        is_plain = ":" not in text and yaml.safe_load(f"[{text}]") == [text]
+    except (yaml.YAMLError, ValueError):
+        is_plain = False
+    return text if is_plain else json.dumps(text, ensure_ascii=False)
+
+
+def _without(value: Any, name: str) -> list[str]:
+    """Take the node `name` out of the plain document `value`; return the services whose lists of nodes named it."""
+    value["nodes"].pop(name, None)
+    touched = []
+    services = value.get("services")
+    for service, body in services.items() if isinstance(services, dict) else []:
+        listed = body.get("nodes") if isinstance(body, dict) else None
+        if isinstance(listed, list) and name in listed:
+            body["nodes"] = [one for one in listed if one != name]
+            touched.append(str(service))
+            if not body["nodes"]:
+                raise UsageError(f"{name} is the only node of service {service}", next_step="give it another one first")
+    if not value["nodes"]:
+        raise UsageError(f"{name} is the only node of the cluster", next_step="add another one first")
+    return touched
+
+
+def _require(text: str, wanted: Any, remedy: str) -> None:
+    """Raise UsageError unless `text` says exactly `wanted`: an edit must never change what it is not about."""
+    try:
+        is_clean = parse_document(text.encode(), _FILE).value == wanted
+    except IntentError:
+        is_clean = False
+    if not is_clean:
+        raise UsageError(
+            "nexus.yml is written in a way that this edit would damage (anchors, for example); nothing was changed",
+            next_step=f"edit it by hand: {remedy}",
+        )
 
 
 def _get(node: yaml.Node | None, name: str) -> yaml.Node | None:

@@ -90,3 +90,49 @@ def test_refusals() -> None:
         add_node(TEXT, "w1", "192.0.2.40", ["worker"], {})
     with pytest.raises(UsageError, match="no node 'w9'"):
         remove_node(TEXT, "w9")
+
+
+SHARED = """\
+nodes:
+  w1: {address: 192.0.2.31, roles: [worker]}
+  w2: {address: 192.0.2.32, roles: [worker]}
+  w3: {address: 192.0.2.33, roles: [worker]}
+services:
+  web: {nodes: &where [w1, w2, w3]}
+  api: {nodes: *where}
+"""
+
+
+def test_a_list_that_two_services_share_is_cut_once() -> None:
+    text, services = remove_node(SHARED, "w2")
+    assert text == SHARED.replace("  w2: {address: 192.0.2.32, roles: [worker]}\n", "").replace("w2, ", "")
+    assert services == ["web", "api"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SHARED.replace("w2: {", "w2: &box {") + "  old: {box: *box}\n",  # the anchor would go
+        "base: &all\n  w1: {}\n  w2: {}\nnodes:\n  <<: *all\n  w2: {}\n",  # the merged one would show again
+    ],
+)
+def test_an_edit_that_would_damage_the_rest_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="nothing was changed"):
+        remove_node(text, "w2")
+
+
+def test_values_that_are_no_plain_text_are_quoted() -> None:
+    added = add_node("nodes:\n  a: {}\n", "b", "192.0.2.2", ["lb"], {"user": "off", "private_key_file": "a, b"})
+    assert added.endswith('  b: {address: 192.0.2.2, roles: [lb], ssh: {user: "off", private_key_file: "a, b"}}\n')
+
+
+def test_the_last_node_of_a_list_is_not_removed() -> None:
+    with pytest.raises(UsageError, match="only node of service web"):
+        remove_node("nodes: {w1: {}, w2: {}}\nservices: {web: {nodes: [w1]}}\n", "w1")
+
+
+def test_windows_line_ends_stay() -> None:
+    text = TEXT.replace("\n", "\r\n")
+    added = add_node(text, "w3", "192.0.2.33", ["worker"], {})
+    assert added.count("\n") == added.count("\r\n") == text.count("\r\n") + 1
+    assert remove_node(added, "w3")[0] == text
