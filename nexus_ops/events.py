@@ -17,7 +17,7 @@ class Kind(StrEnum):
     CHANGED = "changed"
     SKIPPED = "skipped"
     FAILED = "failed"
-    IGNORED = "ignored"  # failed or unreachable, and the playbook goes on as if nothing were
+    IGNORED = "ignored"  # failed, and the playbook goes on as if nothing were
     UNREACHABLE = "unreachable"
     OUTPUT = "output"  # text of Ansible itself: warnings and errors outside of tasks
     STATS = "stats"
@@ -66,10 +66,7 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
             kind = Kind.IGNORED if data.get("ignore_errors") else Kind.FAILED
             return Event(kind, **common, message=failure_message(result))
         case "runner_on_unreachable":
-            kind = (
-                Kind.IGNORED if result.get("ignore_unreachable") or data.get("ignore_unreachable") else Kind.UNREACHABLE
-            )
-            return Event(kind, **common, message=failure_message(result))
+            return Event(Kind.UNREACHABLE, **common, message=failure_message(result))
         case "playbook_on_stats":
             return Event(Kind.STATS, **common, stats=_stats(data))
         case "error" | "warning" | "verbose" | "deprecated":

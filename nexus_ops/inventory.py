@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from nexus_ops.intent.model import GitSource, ImageSource, Intent, Node, PathSou
 HEADER = "# Written by nexus-ops from nexus.yml. Edit that file instead; `nexus-ops inventory` writes this one again.\n"
 RETIRED = {Role.WORKER: "retired_worker", Role.LB: "retired_lb"}
 SSH_ARGUMENTS = (
-    "-o 'UserKnownHostsFile=\"{{ inventory_dir }}/known_hosts\"' -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
+    """-o {{ ('UserKnownHostsFile="' ~ inventory_dir ~ '/known_hosts"') | quote }}"""
+    " -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
     " -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 )
 
@@ -76,7 +78,7 @@ def read_inventory(path: Path) -> Document | None:
     import yaml
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return None
 
@@ -86,9 +88,11 @@ def read_inventory(path: Path) -> Document | None:
     Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
     try:
         document = yaml.load(text, Loader=Loader)  # noqa: S506  a subclass of the safe loader
-        if not isinstance(document["all"]["hosts"], dict):
+        body = document["all"]
+        groups = [group["hosts"] for group in body["children"].values()]
+        if not all(isinstance(hosts, dict) for hosts in (body["hosts"], *groups)):
             raise TypeError  # noqa: TRY301
-    except (yaml.YAMLError, TypeError, KeyError, ValueError):
+    except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError):
         raise UsageError(
             f"{path}: not an inventory that nexus-ops wrote", next_step="remove it, then run: nexus-ops inventory"
         ) from None
@@ -233,17 +237,29 @@ def _source(source: Source, folder: Path) -> Document:
 
 
 def _retired(role: Role, intent: Intent, previous: Mapping[str, Any]) -> dict[str, Document]:
-    """Return the nodes that carried `role` in `previous` and do not now, with how they are reached."""
+    """Return the machines that carried `role` in `previous` and do not now, with how they are reached.
+
+    A machine is known by its address: it may have another name by now, and its name may belong to another machine.
+    """
     document = previous.get("all", {})
     children, hosts = document.get("children", {}), document.get("hosts", {})
-    current = {node.name for node in intent.with_role(role)}
-    by_address = {node.address: node for node in intent.nodes.values()}
+    nodes = {_machine(node.address): node for node in intent.nodes.values()}
     retired: dict[str, Document] = {}
     for group in (role.value, RETIRED[role]):
         for name in children.get(group, {}).get("hosts") or {}:
             variables = dict(hosts.get(name) or {})
-            renamed = by_address.get(variables.get("ansible_host", ""))
-            present = renamed.name if renamed and name not in intent.nodes else name
-            if present not in current:
-                retired[present] = variables
+            machine = _machine(str(variables.get("ansible_host", name)))
+            node = nodes.get(machine)
+            if node is None:
+                retired[f"{name}-at-{machine}" if name in intent.nodes else name] = variables
+            elif role not in node.roles:
+                retired[node.name] = variables
     return retired
+
+
+def _machine(address: str) -> str:
+    """Return `address` in its one canonical form: IPv6 addresses can be written in many."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address.lower()

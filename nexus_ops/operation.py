@@ -97,7 +97,7 @@ def run_playbook(
         verbosity=max(0, verbosity - 1),
     )
     record = start_record(environment, command, PLAYBOOKS[target], limit)
-    with record.log.open("w", encoding="utf-8") as log:
+    with record.log.open("w", encoding="utf-8", buffering=1) as log:
         try:
             title = f"{command} · {environment.name}"
             with show_progress(stream, log, title, nodes, verbosity) as progress:
@@ -105,9 +105,11 @@ def run_playbook(
         except BaseException:
             record.save(result="crashed")
             raise
-    refused = _refused_keys(environment, intent, outcome)
-    result = judge(record.identifier, outcome, retired_hosts(inventory), refused)
+    result = judge(record.identifier, outcome, retired_hosts(inventory), {})
     record.save(**{"result": result.exit_code.name.lower(), **result.document()})
+    if outcome.unreachable and not outcome.interrupted:
+        refused = _refused_keys(environment, intent, outcome)
+        result = judge(record.identifier, outcome, retired_hosts(inventory), refused)
     if target != "bootstrap" and not check and limit is None and result.exit_code is ExitCode.DONE:
         refresh_inventory(environment, intent, cleaned=retired_hosts(inventory) - set(result.retired_left))
     return result
@@ -116,44 +118,40 @@ def run_playbook(
 def select_nodes(intent: Intent, inventory: dict[str, Any], limit: str | None) -> list[str]:
     """Return the nodes of the intent that a run with `limit` is about.
 
-    The limit is Ansible's: names, groups and patterns, `!` to leave out.
-    Raises UsageError for a word that names nothing.
+    The limit is Ansible's: names, groups and their patterns with `*`, `!` to leave out, `&` for those in both; what is
+    left out counts last, wherever it stands. Raises UsageError for a word that names nothing, and for ranges (`[0:1]`)
+    and regular expressions (`~`), which are not read here.
     """
     names = list(inventory["all"]["hosts"])
     groups = {group: list(body["hosts"]) for group, body in inventory["all"]["children"].items()}
     if not limit:
         return list(intent.nodes)
-    chosen: set[str] = set()
-    words = [word for word in re.split(r"[,:]", limit) if word]
-    if words and all(word.startswith("!") for word in words):
-        chosen = set(names)
-    for word in words:
-        bare = word.lstrip("!&")
-        members = _members(bare, names, groups)
-        if members is None:
-            near = difflib.get_close_matches(bare, [*names, *groups], 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join([*names, *groups])}"
-            raise UsageError(f"--limit names {bare!r}, which is no node or group", next_step=hint)
-        if word.startswith("!"):
-            chosen -= members
-        elif word.startswith("&"):
-            chosen &= members
-        else:
-            chosen |= members
+    members: dict[str, list[set[str]]] = {"": [], "&": [], "!": []}
+    for word in filter(None, re.split(r"[,:]", limit)):
+        sign = word[0] if word[0] in "&!" else ""
+        members[sign].append(_members(word.removeprefix(sign), names, groups))
+    chosen = set().union(*members[""]) if members[""] else set(names)
+    chosen = chosen.intersection(*members["&"]).difference(*members["!"])
     if not chosen:
         raise UsageError(f"--limit {limit!r} leaves no node", next_step="name at least one")
     return [name for name in intent.nodes if name in chosen]
 
 
-def _members(word: str, names: list[str], groups: dict[str, list[str]]) -> set[str] | None:
+def _members(word: str, names: list[str], groups: dict[str, list[str]]) -> set[str]:
     import fnmatch
 
+    if "[" in word or word.startswith("~"):
+        raise UsageError(f"--limit {word!r} is a range or a regular expression", next_step="name nodes and groups")
     if word in {"all", "*"}:
         return set(names)
     found = set(fnmatch.filter(names, word))
     for group in fnmatch.filter(groups, word):
         found |= set(groups[group])
-    return found if found or word in groups else None
+    if not found and word not in groups:
+        near = difflib.get_close_matches(word, [*names, *groups], 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join([*names, *groups])}"
+        raise UsageError(f"--limit names {word!r}, which is no node or group", next_step=hint)
+    return found
 
 
 def require_pinned_keys(environment: Environment, intent: Intent, nodes: Iterable[str]) -> None:
@@ -183,6 +181,7 @@ def judge(run: str, outcome: Outcome, retired: set[str], refused: Mapping[str, s
     problems += [_unreachable(event, outcome, refused.get(event.host)) for event in outcome.unreachable]
     if outcome.interrupted:
         code = ExitCode.INTERRUPTED
+        problems.append(Problem("", "", "interrupted", "run the same command again to complete it"))
     elif outcome.failures:
         code = ExitCode.FAILED
     elif outcome.unreachable:
@@ -204,7 +203,7 @@ def _refused_keys(environment: Environment, intent: Intent, outcome: Outcome) ->
     from nexus_ops.hostkeys import survey_host_keys
 
     silent = [intent.nodes[event.host] for event in outcome.unreachable if event.host in intent.nodes]
-    return survey_host_keys(environment.known_hosts, silent).refused if silent else {}
+    return survey_host_keys(environment.known_hosts, silent).refused
 
 
 def _unreachable(event: Event, outcome: Outcome, refused: str | None) -> Problem:

@@ -22,6 +22,9 @@ from nexus_ops.events import Event, Kind, read_event
 INTERRUPT_PATIENCE = 15.0
 """Seconds that Ansible has to end by itself once it was asked to; then it is killed."""
 
+INTERRUPT_INTERVAL = 1.0
+"""Seconds after which it is asked again: Python drops a signal that arrives while it forks."""
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -75,6 +78,10 @@ class Outcome:
                 self.changes.setdefault(event.host, []).append(event)
             case Kind.STATS:
                 self.stats = {host: dict(columns) for host, columns in event.stats.items()}
+                # Only the statistics tell whether the play went on as if nothing were (`ignore_unreachable`).
+                lost = {host for host, columns in self.stats.items() if columns["unreachable"]}
+                self.ignored += [event for event in self.unreachable if event.host not in lost]
+                self.unreachable = [event for event in self.unreachable if event.host in lost]
             case Kind.OUTPUT if event.message:
                 self.output.append(event.message)
 
@@ -113,7 +120,8 @@ def plan_invocation(
 def execute(invocation: Invocation, on_event: Callable[[Event], None], on_tick: Callable[[], None]) -> Outcome:
     """Run `invocation`, calling `on_event` for each event and `on_tick` about ten times a second, both from here.
 
-    SIGINT, SIGTERM and SIGHUP end the run in an orderly way; the outcome then says `interrupted`.
+    SIGINT, SIGTERM and SIGHUP end the run in an orderly way, a second one at once; the outcome then says `interrupted`.
+    What `on_event` or `on_tick` raises ends the run as well, and is raised again once Ansible is gone.
     """
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     outcome = Outcome()
@@ -128,35 +136,56 @@ def execute(invocation: Invocation, on_event: Callable[[Event], None], on_tick: 
                 events.put(event)
         return False  # keep no event file
 
-    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder, _stop_signals() as stop:
+    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder, _stop_signals() as stops:
         thread = threading.Thread(target=_run, args=(invocation, folder, enqueue, cancel, events, outcome), daemon=True)
         thread.start()
-        pid = 0
-        asked_at = 0.0
-        while True:
-            try:
-                event = events.get(timeout=0.1)
-            except queue.Empty:
-                event = Event(Kind.OUTPUT)
-            if event is None:
-                break
-            pid = event.pid or pid
-            outcome.take(event)
-            on_event(event)
-            on_tick()
-            if stop.is_set() and not asked_at:
-                asked_at = time.monotonic()
-                outcome.interrupted = True
-                if pid:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGINT)
-                else:
-                    cancel.set()
-            if asked_at and time.monotonic() - asked_at > INTERRUPT_PATIENCE:
-                cancel.set()
+        interruption = _Interruption(cancel)
+        try:
+            while (event := _next(events)) is not None:
+                interruption.pid = event.pid or interruption.pid
+                outcome.take(event)
+                on_event(event)
+                on_tick()
+                if stops:
+                    outcome.interrupted = True
+                    interruption.go_on(at_once=len(stops) > 1)
+        except BaseException:
+            while thread.is_alive():
+                interruption.go_on(at_once=len(stops) > 1)
+                thread.join(0.1)
+            raise
         thread.join()
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _next(events: queue.SimpleQueue[Event | None]) -> Event | None:
+    """Return the next event, one that says nothing after a tenth of a second, None at the end of the run."""
+    try:
+        return events.get(timeout=0.1)
+    except queue.Empty:
+        return Event(Kind.OUTPUT)
+
+
+@dataclass
+class _Interruption:
+    """Asks Ansible to end, again and again, and has it killed when it does not."""
+
+    cancel: threading.Event
+    pid: int = 0
+    began: float = 0.0
+    asked: float = 0.0
+
+    def go_on(self, *, at_once: bool) -> None:
+        """Ask once more where it is time to, or kill `at_once`."""
+        now = time.monotonic()
+        self.began = self.began or now
+        if at_once or not self.pid or now - self.began > INTERRUPT_PATIENCE:
+            self.cancel.set()
+        elif now - self.asked > INTERRUPT_INTERVAL:
+            self.asked = now
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGINT)
 
 
 def _run(
@@ -193,16 +222,16 @@ def _run(
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Turn the signals that ask us to stop into an event, and give the signals back afterwards."""
-    stop = threading.Event()
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect the signals that ask us to stop, and give the signals back afterwards."""
+    stops: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield stops
         return
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    before = {number: signal.signal(number, lambda number, _: stops.append(number)) for number in numbers}
     try:
-        yield stop
+        yield stops
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

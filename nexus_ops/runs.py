@@ -102,7 +102,9 @@ def find_record(environment: Environment, identifier: str) -> tuple[dict[str, An
 
 def _read(folder: Path) -> dict[str, Any]:
     """Return the record in `folder`. A run of this machine whose process is gone without a result was killed."""
-    document: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError("not a record")  # noqa: TRY004  callers treat it as what cannot be read
     here = document["by"].endswith(f"@{socket.gethostname()}")
     if document["result"] == "running" and here and not _is_alive(int(document["pid"])):
         document["result"] = "killed"

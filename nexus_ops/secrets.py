@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ _SINGLE: dict[str, Callable[[], str]] = {
 
 
 def ensure_secrets(environment: Environment) -> list[str]:
-    """Generate the missing secrets of `environment`; return their names. An existing file is never touched."""
+    """Generate the missing secrets of `environment`; return their names. An existing file is never touched.
+
+    There is none for VRRP: version 3 has no authentication (RFC 5798, section 9), the lbs' firewall names the peers.
+    Raises UsageError when half of the certificate authority is missing.
+    """
     environment.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     _keep_out_of_git(environment)
     made = []
@@ -34,8 +39,14 @@ def ensure_secrets(environment: Environment) -> list[str]:
         if not (environment.secrets / name).exists():
             write_atomically(environment.secrets / name, generate() + "\n", mode=0o600)
             made.append(name)
-    # The key is written first: a certificate without its key would be found "complete" by the next run.
-    if not (environment.secrets / CA_CERTIFICATE).exists():
+    present = [name for name in (CA_KEY, CA_CERTIFICATE) if (environment.secrets / name).exists()]
+    if len(present) == 1:
+        (missing,) = {CA_KEY, CA_CERTIFICATE} - set(present)
+        raise UsageError(
+            f"{environment.secrets / missing} is missing, and {present[0]} is there",
+            next_step="restore it from your backup, or remove both: clients then have to trust a new authority",
+        )
+    if not present:
         certificate, key = _certificate_authority(environment.name)
         write_atomically(environment.secrets / CA_KEY, key, mode=0o600)
         write_atomically(environment.secrets / CA_CERTIFICATE, certificate, mode=0o600)

@@ -15,7 +15,7 @@ HEADLINES = {
     ExitCode.DONE: ("done", "bold green"),
     ExitCode.FAILED: ("failed", "bold red"),
     ExitCode.UNREACHABLE: ("nodes unreachable", "bold magenta"),
-    ExitCode.INTERRUPTED: ("interrupted; run the same command again to complete it", "bold yellow"),
+    ExitCode.INTERRUPTED: ("interrupted", "bold yellow"),
 }
 
 

@@ -98,6 +98,25 @@ def test_init_makes_a_valid_environment(call: Call, tmp_path: Path) -> None:
     assert call("node", "list", "--json").document["nodes"]["n1"]["roles"] == ["lb", "manager", "worker"]
 
 
+def test_half_of_an_authority_is_never_completed(intent: Intent, call: Call, tmp_path: Path) -> None:
+    assert call("inventory").code == 0
+    secrets = tmp_path / "inventories" / "test" / "secrets"
+    key = (secrets / "ca.key").read_bytes()
+    (secrets / "ca.crt").unlink()
+    called = call("inventory")
+    assert called.code == 2
+    assert "ca.crt is missing" in called.err
+    assert (secrets / "ca.key").read_bytes() == key
+
+
+def test_a_foreign_inventory_is_named(intent: Intent, call: Call, tmp_path: Path) -> None:
+    for text in ("[]", "all: {hosts: {}}", "all: {hosts: {}, children: {lb: []}}", "\xff: [", "all:"):
+        (tmp_path / "inventories" / "test" / "hosts.yml").write_bytes(text.encode("latin-1"))
+        called = call("inventory")
+        assert called.code == 2, called
+        assert "not an inventory that nexus-ops wrote" in called.err
+
+
 def test_init_without_a_manager(call: Call) -> None:
     called = call("init", "prod", "--lb", "l1=192.0.2.1", "--worker", "w1=192.0.2.2")
     assert called.code == 0, called

@@ -106,3 +106,40 @@ def test_portable_path() -> None:
 def test_it_is_what_ansible_reads(environment: Environment, intent: Intent) -> None:
     document = yaml.safe_load(render_inventory(build_inventory(intent, environment.folder)).replace("!unsafe ", ""))
     assert set(document["all"]) == {"vars", "hosts", "children"}
+
+
+def retired_after(environment: Environment, *changes: tuple[str, str]) -> dict[str, list[str]]:
+    text = environment.intent.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    children = refresh_inventory(environment, write_intent(environment, text))["all"]["children"]
+    return {group: list(children[group]["hosts"]) for group in ("retired_worker", "retired_lb")}
+
+
+def test_machines_are_known_by_their_address(environment: Environment, intent: Intent) -> None:
+    refresh_inventory(environment, intent)
+    swapped = retired_after(
+        environment,
+        ("lb2: {address: 192.0.2.22", "lb2: {address: 192.0.2.99"),
+        ("w1: {address: 192.0.2.31", "w1: {address: 192.0.2.22"),
+        ("lb2: {address: 192.0.2.99", "lb2: {address: 192.0.2.31"),
+    )
+    assert swapped == {"retired_worker": ["lb2"], "retired_lb": ["w1"]}
+
+
+def test_a_machine_whose_name_went_to_another_one(environment: Environment, intent: Intent) -> None:
+    refresh_inventory(environment, intent)
+    moved = retired_after(environment, ("w1: {address: 192.0.2.31", "w1: {address: 192.0.2.41"))
+    assert moved == {"retired_worker": ["w1-at-192.0.2.31"], "retired_lb": []}
+    hosts = (read_inventory(environment.hosts) or {})["all"]["hosts"]
+    assert hosts["w1-at-192.0.2.31"]["ansible_host"] == "192.0.2.31"
+    assert hosts["w1"]["ansible_host"] == "192.0.2.41"
+
+
+def test_addresses_may_be_written_in_many_ways(environment: Environment, intent: Intent) -> None:
+    refresh_inventory(environment, intent)
+    retired_after(environment, ("192.0.2.31", "'2001:db8::1'"))
+    text = environment.intent.read_text()
+    environment.intent.write_text(text)
+    assert "w1" not in retired_after(environment, ("'2001:db8::1'", "'2001:0DB8:0::1'"))["retired_worker"]

@@ -34,6 +34,8 @@ def test_invocation(environment: Environment) -> None:
         ("!w1", ["mgr1", "lb1", "lb2", "w2"]),
         ("worker:!w1", ["w2"]),
         ("all:&lb", ["lb1", "lb2"]),
+        ("&lb", ["lb1", "lb2"]),
+        ("!w1,worker", ["w2"]),
         ("w*", ["w1", "w2"]),
     ],
 )
@@ -42,7 +44,8 @@ def test_limit(environment: Environment, intent: Intent, limit: str | None, node
 
 
 @pytest.mark.parametrize(
-    ("limit", "words"), [("w9", "no node or group"), ("wroker", "worker"), ("w1:!w1", "leaves no node")]
+    ("limit", "words"),
+    [("w9", "no node or group"), ("wroker", "worker"), ("w1:!w1", "leaves no node"), ("w[0:1]", "range")],
 )
 def test_limit_refused(environment: Environment, intent: Intent, limit: str, words: str) -> None:
     with pytest.raises(UsageError) as refused:
