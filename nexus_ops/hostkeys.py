@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
+import shlex
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,38 +38,59 @@ class HostKey:
 
 @dataclass(frozen=True)
 class PinnedKeys:
-    """What a known_hosts file says: keys by name. Hashed names cannot be read; then every node counts as known."""
+    """What a known_hosts file says: names, plain or hashed, each with a key."""
 
-    keys: dict[str, frozenset[HostKey]]
-    hashed: bool = False
+    entries: tuple[tuple[str, HostKey], ...]
 
     def of(self, node: Node) -> frozenset[HostKey]:
         """Return the keys that are pinned for `node`."""
-        return self.keys.get(known_hosts_name(node), frozenset())
+        name = known_hosts_name(node)
+        return frozenset(key for pinned, key in self.entries if _is_name(pinned, name))
+
+    def elsewhere(self, node: Node) -> dict[str, frozenset[HostKey]]:
+        """Return the keys that are pinned for the address of `node` at other ports, by name.
+
+        Hashed names cannot be read: they are found for port 22 only.
+        """
+        address, own = node.address.lower(), known_hosts_name(node)
+        found: dict[str, set[HostKey]] = {}
+        for pinned, key in self.entries:
+            name = address if _is_name(pinned, address) else pinned.lower()
+            if name != own and (name == address or name.startswith(f"[{address}]:")):
+                found.setdefault(name, set()).add(key)
+        return {name: frozenset(keys) for name, keys in found.items()}
 
     def knows(self, node: Node) -> bool:
         """Whether a key is pinned for `node`."""
-        return self.hashed or bool(self.of(node))
+        return bool(self.of(node))
 
 
 def known_hosts_name(node: Node) -> str:
     """Return the name that ssh looks up for `node` (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
-    return node.address if node.ssh.port == 22 else f"[{node.address}]:{node.ssh.port}"
+    address = node.address.lower()
+    return address if node.ssh.port == 22 else f"[{address}]:{node.ssh.port}"
+
+
+def _is_name(pinned: str, name: str) -> bool:
+    """Whether `pinned` is `name`, or its hash: `|1|salt|HMAC-SHA1 of the name with the salt as the key`."""
+    if not pinned.startswith("|1|"):
+        return pinned.lower() == name
+    try:
+        salt, digest = map(base64.b64decode, pinned.split("|")[2:])
+    except ValueError:
+        return False
+    return hmac.digest(salt, name.encode(), "sha1") == digest
 
 
 def read_pinned(path: Path) -> PinnedKeys:
     """Return what is pinned in `path`, nothing when there is no such file."""
-    keys: dict[str, set[HostKey]] = {}
-    hashed = False
+    entries: list[tuple[str, HostKey]] = []
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in lines:
         fields = line.split()
-        if len(fields) < 3 or line.startswith(("#", "@")):
-            continue
-        for name in fields[0].split(","):
-            hashed = hashed or name.startswith("|1|")
-            keys.setdefault(name, set()).add(HostKey(fields[1], fields[2]))
-    return PinnedKeys({name: frozenset(found) for name, found in keys.items()}, hashed)
+        if len(fields) >= 3 and not line.startswith(("#", "@")):
+            entries += [(name, HostKey(fields[1], fields[2])) for name in fields[0].split(",")]
+    return PinnedKeys(tuple(entries))
 
 
 def scan_host_keys(nodes: Iterable[Node]) -> dict[str, frozenset[HostKey] | str]:
@@ -95,9 +118,22 @@ def _scan(node: Node) -> frozenset[HostKey] | str:
     return reasons[-1] if reasons else "no answer"
 
 
-def best_key(keys: frozenset[HostKey]) -> HostKey:
+def best_key(keys: Collection[HostKey]) -> HostKey:
     """Return the key to show a person: the one that ssh would prefer."""
     return min(keys, key=lambda key: (key.kind != PREFERRED, key.kind))
+
+
+def find_change(pinned: frozenset[HostKey], shown: frozenset[HostKey]) -> tuple[HostKey, HostKey] | None:
+    """Return a pinned key and the one shown in its place, None when nothing has changed.
+
+    Every shown key of a type that is pinned must be pinned; further types are no change as long as one type is common.
+    """
+    common = {key.kind for key in pinned} & {key.kind for key in shown}
+    wrong = {key for key in shown if key.kind in common} - pinned
+    if common and not wrong:
+        return None
+    new = best_key(wrong or shown)
+    return best_key({key for key in pinned if key.kind == new.kind} or pinned), new
 
 
 @dataclass
@@ -111,7 +147,10 @@ class Survey:
 
 
 def survey_host_keys(known_hosts: Path, nodes: Iterable[Node]) -> Survey:
-    """Ask `nodes` for their host keys and compare them with those pinned in `known_hosts`. A changed one is refused."""
+    """Ask `nodes` for their host keys and compare them with those pinned in `known_hosts`. A changed one is refused.
+
+    A node that is not pinned, but its address is at another port, is new only with the keys that are pinned there.
+    """
     survey = Survey()
     nodes = list(nodes)
     pinned = read_pinned(known_hosts)
@@ -122,38 +161,38 @@ def survey_host_keys(known_hosts: Path, nodes: Iterable[Node]) -> Survey:
         answer, before = answers[node.name], pinned.of(node)
         if isinstance(answer, str):
             survey.silent[node.name] = answer
-        elif not before:
-            survey.new[node.name] = (node, answer)
-        elif before & answer:
+            continue
+        compared = {known_hosts_name(node): before} if before else pinned.elsewhere(node)
+        changes = {name: change for name, keys in compared.items() if (change := find_change(keys, answer))}
+        if changes:
+            survey.refused[node.name] = _explain(node, changes, known_hosts)
+        elif before:
             survey.known.append(node)
         else:
-            survey.refused[node.name] = (
-                f"the host key of {node.name} ({known_hosts_name(node)}) has changed: pinned is"
-                f" {best_key(before).fingerprint}, it shows {best_key(answer).fingerprint}."
-                " Either the machine was installed again, or somebody stands between you and it."
-                f" Compare the fingerprint on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it is"
-                f" right, run: ssh-keygen -R '{known_hosts_name(node)}' -f {known_hosts}"
-            )
+            survey.new[node.name] = (node, answer)
     return survey
+
+
+def _explain(node: Node, changes: dict[str, tuple[HostKey, HostKey]], known_hosts: Path) -> str:
+    name, (old, new) = next(iter(changes.items()))
+    pinned_for = "" if name == known_hosts_name(node) else f" for {name}"
+    algorithm = new.kind.removeprefix("ssh-").partition("-")[0]  # ecdsa-sha2-nistp256 → ecdsa
+    removals = [shlex.join(["ssh-keygen", "-R", name, "-f", str(known_hosts)]) for name in changes]
+    return (
+        f"the host key of {node.name} ({known_hosts_name(node)}) has changed: pinned{pinned_for} is"
+        f" {old.fingerprint}, it shows {new.fingerprint}."
+        " Either the machine was installed again, or somebody stands between you and it."
+        f" Compare the fingerprint on its console (ssh-keygen -lf /etc/ssh/ssh_host_{algorithm}_key.pub); if it is"
+        f" right, run: {' && '.join(removals)}"
+    )
 
 
 def pin(path: Path, nodes: Iterable[tuple[Node, frozenset[HostKey]]]) -> None:
     """Add the keys of `nodes` to the file at `path`; what is there stays."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if text and not text.endswith("\n"):
-        text += "\n"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for node, keys in nodes:
         for key in sorted(keys, key=lambda key: key.kind):
-            line = f"{known_hosts_name(node)} {key.kind} {key.text}\n"
-            if line not in text:
-                text += line
-    write_atomically(path, text)
-
-
-def unpin(path: Path, node: Node) -> None:
-    """Remove what is pinned for `node` from the file at `path`."""
-    if not path.exists():
-        return
-    name = known_hosts_name(node)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    write_atomically(path, "".join(line for line in lines if line.split(" ", 1)[0] != name))
+            line = f"{known_hosts_name(node)} {key.kind} {key.text}"
+            if line not in lines:
+                lines.append(line)
+    write_atomically(path, "".join(f"{line}\n" for line in lines))
