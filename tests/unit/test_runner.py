@@ -83,7 +83,7 @@ def test_a_playbook_that_is_none(tmp_path: Path) -> None:
 
 
 def test_a_lost_node_that_the_play_ignores_is_no_failure(tmp_path: Path) -> None:
-    plays = [
+    plays: list[dict[str, Any]] = [
         {"hosts": "here", "tasks": [command("true")]},
         {"hosts": "gone", "ignore_unreachable": True, "tasks": [command("true")]},
     ]
