@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,9 +24,14 @@ FORBIDDEN = ("vault", "known_hosts", "hosts.yml", "/secrets/", "/runs/", ".git/"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel that `python -m build` makes out of the source distribution."""
+    """Return the wheel that `python -m build` makes where somebody has tried the example out, which makes secrets."""
     folder = tmp_path_factory.mktemp("dist")
-    run((sys.executable, "-m", "build", "--outdir", str(folder), str(CHECKOUT)), cwd=folder, timeout=300).expect(0)
+    copy = tmp_path_factory.mktemp("source") / "checkout"
+    shutil.copytree(CHECKOUT, copy, ignore=shutil.ignore_patterns(".git", ".*_cache", ".cache", ".ansible"))
+    tried = Cli(copy, "example")
+    tried("inventory").expect(0)
+    assert (copy / "inventories/example/secrets/ca.key").exists()
+    run((sys.executable, "-m", "build", "--outdir", str(folder), str(copy)), cwd=folder, timeout=300).expect(0)
     (built,) = folder.glob("*.whl")
     return built
 
