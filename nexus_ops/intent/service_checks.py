@@ -8,6 +8,7 @@ from nexus_ops.intent.draft import DEFAULT_SSH_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path as FilePath
 
     from nexus_ops.errors import Fault
     from nexus_ops.intent.draft import Draft
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 LB_PORTS = frozenset({80, 443, 2019})
 # Netdata's own, on the loopback of children and the address of parents.
 NETDATA_PORT = 19999
+# Of the environment's folder.
+PRIVATE_FOLDERS = ("secrets", "runs", ".cache")
 
 
 def check_services(draft: Draft) -> Iterator[Fault]:
@@ -145,3 +148,18 @@ def _check_folder(draft: Draft, path: tuple[str, ...], name: str, text: str) -> 
     elif draft.folder.resolve().is_relative_to(folder.resolve()):
         message = f"services.{name} would carry this environment's folder, secrets included, to its workers"
         yield draft.fault(path, message, "keep the service in a folder of its own, such as apps/" + name)
+    elif private := _private_part(draft, folder.resolve()):
+        message = f"services.{name} would carry {private} of this environment to its workers"
+        yield draft.fault(path, message, "keep the service in a folder of its own, such as apps/" + name)
+
+
+def _private_part(draft: Draft, folder: FilePath) -> str:
+    """Return what in `folder`, or around it, must not leave the controller; "" where there is nothing such."""
+    private = {f"{part}/": draft.folder / part for part in PRIVATE_FOLDERS}
+    for node in ({}, *draft.nodes.values()):
+        if key := {**draft.ssh, **(node.get("ssh") or {})}.get("private_key_file"):
+            private[f"the private key {key}"] = draft.local_path(key)
+    for what, place in private.items():
+        if folder.is_relative_to(place.resolve()) or place.resolve().is_relative_to(folder):
+            return what
+    return ""
