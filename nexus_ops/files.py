@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace `path` by `text` in one step, with `mode`. Raises OSError; then the old file is as it was."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             os.fchmod(descriptor, mode)
             stream.write(text)
             stream.flush()
@@ -20,3 +21,15 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_text(path: Path) -> str:
+    """Return the UTF-8 text of `path` with its line ends as they are. Raises OSError, UnicodeDecodeError."""
+    return path.read_bytes().decode("utf-8")
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Replace a person's file: like `write_atomically`, but the mode stays, and a symbolic link leads to it still."""
+    target = path.resolve()
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+    write_atomically(target, text, mode=mode)

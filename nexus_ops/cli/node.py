@@ -53,13 +53,15 @@ def add(
     """Add a machine to nexus.yml; comments in the file stay."""
     application: Application = context.obj
     application.json = as_json
+    from nexus_ops.files import read_text
     from nexus_ops.intent.edit import add_node
     from nexus_ops.intent.write import write_intent
 
     environment = application.environment
     wanted = {"user": ssh_user, "port": ssh_port, "private_key_file": ssh_key}
     ssh = {key: value for key, value in wanted.items() if value is not None}
-    text = add_node(environment.intent.read_text(encoding="utf-8"), name, address, [one.value for one in role], ssh)
+    _ = application.intent  # its faults, with their lines, before any edit
+    text = add_node(read_text(environment.intent), name, address, [one.value for one in role], ssh)
     write_intent(environment, text)
     if as_json:
         application.answer({"ok": True, "node": name})
@@ -71,13 +73,14 @@ def remove(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Take a machine out of nexus.yml; the next apply takes it out of the cluster."""
     application: Application = context.obj
     application.json = as_json
+    from nexus_ops.files import read_text
     from nexus_ops.intent.edit import remove_node
     from nexus_ops.intent.write import write_intent
     from nexus_ops.inventory import refresh_inventory
 
     environment = application.environment
     refresh_inventory(environment, application.intent)  # so that the next one knows whom to clean up
-    text, services = remove_node(environment.intent.read_text(encoding="utf-8"), name)
+    text, services = remove_node(read_text(environment.intent), name)
     refresh_inventory(environment, write_intent(environment, text))
     if as_json:
         application.answer({"ok": True, "node": name, "services": services})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from nexus_ops.files import write_atomically
+from nexus_ops.files import rewrite, write_atomically
 from nexus_ops.intent.load import parse_intent
 
 if TYPE_CHECKING:
@@ -24,5 +24,5 @@ def write_intent(environment: Environment, text: str) -> Intent:
     environment.folder.mkdir(parents=True, exist_ok=True)
     schema = resources.files("nexus_ops.intent").joinpath("nexus.schema.json").read_text(encoding="utf-8")
     write_atomically(environment.folder / SCHEMA_NAME, schema)
-    write_atomically(environment.intent, text)
+    rewrite(environment.intent, text)
     return intent

@@ -1,0 +1,30 @@
+"""A person's file keeps what is theirs: its mode, its place, its line ends."""
+
+from __future__ import annotations
+
+from nexus_ops.environment import Environment
+from nexus_ops.files import read_text
+from nexus_ops.intent.write import write_intent
+from tests.unit.conftest import INTENT
+
+
+def test_the_mode_stays(environment: Environment) -> None:
+    write_intent(environment, INTENT)
+    environment.intent.chmod(0o600)
+    write_intent(environment, INTENT + "# more\n")
+    assert environment.intent.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_is_followed(environment: Environment) -> None:
+    real = environment.folder.parent / "elsewhere.yml"
+    real.touch()
+    environment.intent.symlink_to(real)
+    write_intent(environment, INTENT)
+    assert environment.intent.is_symlink()
+    assert real.read_text() == INTENT
+
+
+def test_line_ends_stay(environment: Environment) -> None:
+    text = INTENT.replace("\n", "\r\n")
+    write_intent(environment, text)
+    assert read_text(environment.intent) == text
