@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -21,6 +22,9 @@ from nexus_ops.intent.model import Intent, Node
 from nexus_ops.operation import Problem, Result, run_playbook
 
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+
+PASSWORD_VARIABLE = "NEXUS_OPS_BOOTSTRAP_PASSWORD"  # noqa: S105  its name
+"""The environment variable that playbooks/bootstrap.yml reads the password from."""
 
 
 def choose_nodes(intent: Intent, names: Sequence[str]) -> list[Node]:
@@ -46,7 +50,8 @@ def bootstrap_nodes(
 ) -> Result:
     """Make `nodes` manageable, connecting as `user` (default: each node's own) and return the run's result.
 
-    `password` serves for ssh and sudo and is handed over in a file of mode 0600 only.
+    `password` serves for ssh and sudo. It is handed over in Ansible's environment, never on a disk, so that nothing is
+    left of it however the run ends.
     Raises UsageError when there is no public key to give to the nodes.
     """
     variables: dict[str, object] = {
@@ -56,9 +61,7 @@ def bootstrap_nodes(
     }
     if user:
         variables["bootstrap_user"] = user
-    if password is not None:
-        variables["bootstrap_password"] = password
-    with _private_file(json.dumps(variables)) as extra:
+    with _variables_file(variables) as extra, _environment_variable(PASSWORD_VARIABLE, password):
         result = run_playbook(
             environment,
             intent,
@@ -97,6 +100,12 @@ def ask_password(user: str | None) -> str:
     if not password:
         raise UsageError("--ask-pass got no password", next_step="type it, or pipe it in as one line")
     return password
+
+
+def question(survey: Survey, nodes: Sequence[Node]) -> str:
+    """Return what to ask before `nodes` are bootstrapped: about keys only when `survey` found new ones."""
+    names = ", ".join(node.name for node in nodes)
+    return f"Pin these host keys and bootstrap {names}?" if survey.new else f"Bootstrap {names}?"
 
 
 def pin_new_keys(environment: Environment, survey: Survey) -> None:
@@ -142,9 +151,20 @@ def exit_code(survey: Survey, result: Result | None) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _private_file(text: str) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:  # mode 0700
+def _variables_file(variables: Mapping[str, object]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:
         path = Path(folder) / "variables.json"
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(json.dumps(variables), encoding="utf-8")
         yield path
+
+
+@contextlib.contextmanager
+def _environment_variable(name: str, value: str | None) -> Iterator[None]:
+    """Set the variable `name` for the programs that are started meanwhile; None: it is not set."""
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)

@@ -40,8 +40,7 @@ def bootstrap(
     todo = [*survey.known, *(node for node, _ in survey.new.values())]
     result = None
     if todo:
-        names = ", ".join(node.name for node in todo)
-        if not application.confirm(f"Pin these host keys and bootstrap {names}?", yes=yes):
+        if not application.confirm(domain.question(survey, todo), yes=yes):
             application.complain("nothing was changed")
             return ExitCode.FAILED
         password = domain.ask_password(user) if ask_pass else None
