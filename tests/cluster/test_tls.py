@@ -1,0 +1,128 @@
+"""Certificates on every load balancer: of the environment's own authority, and of an ACME authority."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cluster.cluster import STATUS_DOMAIN
+from tests.cluster.conftest import booted, installed
+from tests.cluster.measure import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cluster.cluster import Cluster
+
+CA_NAME = "ca.example.com"
+CA_PORT = 9443
+CA_CONFIGURATION = f"""
+{{
+    skip_install_trust
+    auto_https disable_redirects
+}}
+https://{CA_NAME}:{CA_PORT} {{
+    tls internal
+    acme_server
+}}
+"""
+CA_ROOT = "/root/.local/share/caddy/pki/authorities/local/root.crt"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two hosts with every role, and a host outside."""
+    with booted("pair", tmp_path_factory, "--all-in-one", "2", "--client") as cluster:
+        cluster.first_apply = installed(cluster)
+        yield cluster
+
+
+def ask(address: str, host: str, authority: Path) -> dict[str, Any]:
+    """Return what https://`host` answers at `address`, whose certificate has to be good for `authority`."""
+    context = ssl.create_default_context(cafile=str(authority))
+    connection = http.client.HTTPConnection(host)
+    connection.sock = context.wrap_socket(socket.create_connection((address, 443), 5), server_hostname=host)
+    try:
+        connection.request("GET", "/")
+        document = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    assert isinstance(document, dict)
+    return document
+
+
+def set_tls(cluster: Cluster, **ha: Any) -> None:
+    intent = cluster.intent
+    intent["ha"] = {"virtual_ip": intent["ha"]["virtual_ip"], **ha}
+    cluster.write(intent)
+    cluster.cli("apply", "ha", "--yes").expect(0)
+    assert cluster.cli("apply", "ha", "--yes", "--json").expect(0).document["changed"] == 0
+
+
+def redirect(address: str) -> tuple[int, str | None]:
+    connection = http.client.HTTPConnection(address, timeout=5)
+    try:
+        connection.request("GET", "/x", headers={"Host": STATUS_DOMAIN})
+        response = connection.getresponse()
+        return response.status, response.headers["Location"]
+    finally:
+        connection.close()
+
+
+def test_own_authority_is_the_same_on_every_load_balancer(pair: Cluster) -> None:
+    set_tls(pair, tls="internal")
+    authority = pair.folder / "secrets" / "ca.crt"
+    for address in (pair.virtual_ip, *map(pair.address, pair.nodes("lb"))):
+        assert ask(address, STATUS_DOMAIN, authority)["service"] == "status"
+        assert ask(address, "other.example.com", authority)["service"] == "web"
+        assert redirect(address) == (308, f"https://{STATUS_DOMAIN}/x")
+    key = (pair.folder / "secrets" / "ca.key").read_text().splitlines()[1]
+    left = subprocess.run(["grep", "-rlF", key, pair.project], capture_output=True, text=True, check=False).stdout
+    assert left.split() == [str(pair.folder / "secrets" / "ca.key")], "the key is nowhere else on the controller"
+
+
+def test_acme_gives_every_load_balancer_a_certificate_whoever_holds_the_floating_ip(
+    pair: Cluster, tmp_path: Path
+) -> None:
+    outside = "client1"
+    run_authority(pair, outside)
+    root = pair.run(outside, "cat", CA_ROOT)
+    address = pair.run(outside, "hostname", "-I").split()[0]
+    for lb in pair.nodes("lb"):
+        trust = "cat >/usr/local/share/ca-certificates/test.crt && update-ca-certificates >/dev/null"
+        pair.run(lb, "sh", "-c", f"echo '{address} {CA_NAME}' >>/etc/hosts && echo '{root}' | ({trust})")
+        pair.run(lb, "systemctl", "restart", "caddy")  # a program reads what it trusts once
+    directory = f"https://{CA_NAME}:{CA_PORT}/acme/local/directory"
+    set_tls(pair, tls="acme", acme={"email": "ops@example.com", "directory": directory})
+    authority = tmp_path / "root.crt"
+    authority.write_text(root)
+
+    def everybody_has_one() -> bool:
+        try:
+            answers = [ask(pair.address(lb), STATUS_DOMAIN, authority) for lb in pair.nodes("lb")]
+        except (OSError, ssl.SSLError):
+            return False
+        return all(answer["service"] == "status" for answer in answers)
+
+    wait_until("every load balancer has a certificate of the ACME authority", 60, everybody_has_one)
+
+
+def run_authority(cluster: Cluster, outside: str) -> None:
+    """Run a real ACME authority (Caddy's) on a host outside, that finds the domain at the floating IP."""
+    binary = cluster.run(cluster.nodes("lb")[0], "readlink", "-f", "/usr/local/bin/caddy").strip()
+    container = cluster.container(cluster.nodes("lb")[0])
+    copied = cluster.project / "caddy"
+    subprocess.run(["podman", "cp", f"{container}:{binary}", str(copied)], check=True, timeout=60)
+    subprocess.run(["podman", "cp", str(copied), f"{cluster.container(outside)}:/usr/local/bin/caddy"], check=True)
+    hosts = f"echo '{cluster.virtual_ip} {STATUS_DOMAIN}' >>/etc/hosts && echo '127.0.0.1 {CA_NAME}' >>/etc/hosts"
+    cluster.run(outside, "sh", "-c", f"{hosts} && cat >/root/Caddyfile <<'END'\n{CA_CONFIGURATION}\nEND")
+    run = "systemd-run --unit authority --setenv HOME=/root caddy run --config /root/Caddyfile --adapter caddyfile"
+    cluster.run(outside, "sh", "-c", run)
+    wait_until("the ACME authority has its root", 20, lambda: cluster.succeeds(outside, "test", "-s", CA_ROOT))
