@@ -69,6 +69,26 @@ def find_inventories(given: Path | None = None, start: Path | None = None) -> Pa
     )
 
 
+def environment_to_make(given: Path | None, name: str) -> Environment:
+    """Return the environment `name`, which need not be there: in ./inventories where there is no such folder yet.
+
+    `given` is the inventories folder that was asked for, if any. Raises UsageError when it is not a folder.
+    """
+    if given is None:
+        try:
+            return Environment(find_inventories() / name)
+        except UsageError:
+            return Environment(Path.cwd() / "inventories" / name)
+    if given.exists() and not given.is_dir():
+        raise UsageError(f"{given} is not a folder", next_step="name the folder that holds your environments")
+    return Environment(given.absolute() / name)
+
+
+def chosen_name(given: str | None, default: str) -> str:
+    """Return `given`, or the environment's name in `$NEXUS_ENV`, or `default`."""
+    return given or os.environ.get("NEXUS_ENV") or default
+
+
 def list_environments(inventories: Path) -> list[Environment]:
     """Return the environments (folders with a nexus.yml) below `inventories`, by name."""
     return [Environment(path.parent) for path in sorted(inventories.glob(f"*/{INTENT_NAME}"))]

@@ -15,6 +15,8 @@ from nexus_ops.errors import UsageError
 if TYPE_CHECKING:
     from nexus_ops.intent.model import Intent
 
+LOOK_FIRST = "look at the plan, then add --yes"
+
 
 @dataclass
 class Application:
@@ -24,6 +26,7 @@ class Application:
     inventories_given: Path | None = None
     verbosity: int = 0
     json: bool = False
+    reason: str = field(default="", repr=False)
     _answered: bool = field(default=False, repr=False)
 
     @cached_property
@@ -48,7 +51,8 @@ class Application:
         sys.stderr.write(text + "\n") if self.json else sys.stdout.write(text + "\n")
 
     def complain(self, text: str) -> None:
-        """Write a line to stderr."""
+        """Write a line to stderr; the last one is the reason given in JSON where no other is known."""
+        self.reason = text.removeprefix("error: ")
         sys.stderr.write(text + "\n")
 
     def answer(self, document: Any) -> None:
@@ -61,18 +65,25 @@ class Application:
         """Whether the JSON document is out already."""
         return self._answered
 
-    def confirm(self, question: str, *, yes: bool) -> bool:
+    def leave_stdout(self) -> None:
+        """Leave stdout to another program, whatever becomes of it: no JSON document of ours."""
+        self._answered = True
+
+    def confirm(self, question: str, *, yes: bool, next_step: str = LOOK_FIRST) -> bool:
         """Return whether to go ahead: `yes`, or the person's answer. Raises UsageError when nobody can be asked."""
         if yes:
             return True
-        self.require_terminal()
+        self.require_terminal(next_step)
         sys.stderr.write(f"{question} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
-    def require_terminal(self) -> None:
-        """Raise UsageError when there is no terminal to ask a person on."""
-        if not sys.stdin.isatty():
-            raise UsageError(
-                "this changes machines and there is no terminal to ask on", next_step="look at the plan, then add --yes"
-            )
+    def require_terminal(self, next_step: str = LOOK_FIRST) -> None:
+        """Raise UsageError with `next_step` when there is no terminal to ask a person on."""
+        if not is_terminal():
+            raise UsageError("this wants an answer, and there is no terminal to ask on", next_step=next_step)
+
+
+def is_terminal() -> bool:
+    """Return whether a person can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -6,11 +6,12 @@ The remedies come from the schema itself (`errorMessage`), so that editors and t
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from nexus_ops.errors import Fault
+from nexus_ops.errors import Fault, UsageError
 from nexus_ops.intent.document import dotted
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ def load_schema() -> dict[str, Any]:
     """Return the published JSON Schema (draft 2020-12) of nexus.yml."""
     schema: dict[str, Any] = json.loads(SCHEMA_FILE.read_bytes())
     return schema
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise UsageError, which begins with `what`, unless `name` is one as clusters and nodes have it."""
+    rule = load_schema()["$defs"]["nodeName"]
+    if not re.fullmatch(rule["pattern"], name):
+        raise UsageError(f"{what} {name!r} cannot be a name", next_step=rule["errorMessage"])
 
 
 @cache
