@@ -86,16 +86,10 @@ def assert_names(result: Result, nodes: list[str], reason: str) -> None:
     assert reason in error["message"], f"the error says why: {reason!r}\n{result}"
 
 
-def assert_cut_by_reloads_only(report: Report, *, reloads: int) -> None:
-    """Fail unless at most one connection was cut for each reload of the floating IP's Caddy, and nothing else failed.
-
-    Caddy closes connections that it has accepted and that have not sent a byte yet when it reloads: with 2.11.7, 3 of
-    2002 requests in 20 reloads at 100 a second. More than that, or an error as an answer, is a fault of ours.
-    """
+def assert_no_get_fails(report: Report) -> None:
+    """Fail when a GET did: reloads cut none, as Caddy gets only connections that have sent something (caddy.socket)."""
     failures = report.failures(GETS)
-    others = [failure for failure in failures if "ConnectionReset" not in failure and "0 bytes read" not in failure]
-    assert not others, f"objective: nothing but cut connections fails while upstreams change: {others}"
-    assert len(failures) <= reloads, f"objective: at most {reloads} cut connections in {reloads} reloads: {failures}"
+    assert not failures, f"objective: no GET fails while upstreams change and Caddy reloads: {failures}"
 
 
 def test_a_removed_worker_gets_no_requests_and_is_stopped_and_a_new_one_joins(whole_six: Cluster) -> None:
@@ -112,7 +106,7 @@ def test_a_removed_worker_gets_no_requests_and_is_stopped_and_a_new_one_joins(wh
         cluster.cli("apply", "ha", "--yes").expect(0)
         joined = wait_until("the new worker answers", 15, cluster.all_workers_answer)
     cluster.record("worker removed, then added", load.report, joined)
-    assert_cut_by_reloads_only(load.report, reloads=2)
+    assert_no_get_fails(load.report)
     assert_converged(cluster)
 
 
@@ -140,7 +134,7 @@ def test_a_run_killed_half_way_can_be_run_again(whole_six: Cluster) -> None:
                 f"{node} runs with what the intent says (told before the kill: {told})"
             )
         assert_converged(cluster)
-    assert_cut_by_reloads_only(load.report, reloads=2)
+    assert_no_get_fails(load.report)
     cluster.cli("apply", "ha", "--yes").expect(0)
     assert configurations(cluster) == before
 

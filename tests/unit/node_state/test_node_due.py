@@ -69,3 +69,57 @@ def test_a_file_that_was_not_there_is_removed_again(markers: Any, tmp_path: Path
 def test_of_structured_logs_the_errors_are_shown() -> None:
     said = ['{"level":"info","msg":"hello"}', "plain", '{"level":"error","msg":"no","error":"port taken"}']
     assert readable(said, 5) == "plain | no: port taken"
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What systemd is told, in order; unit files are below `tmp_path`, every unit there runs."""
+    told: list[str] = []
+
+    def tell(verb: str) -> Any:
+        return lambda unit, **_: told.append(f"{verb} {unit}")
+
+    for verb in ("start", "stop", "restart", "reload"):
+        monkeypatch.setattr(units, verb, tell(verb))
+    monkeypatch.setattr(units, "enable", lambda unit, *, wanted: told.append(f"{'en' if wanted else 'dis'}able {unit}"))
+    monkeypatch.setattr(units, "reload_systemd", lambda: None)
+    monkeypatch.setattr(units, "FOLDER", tmp_path)
+    monkeypatch.setattr(
+        units, "show", lambda names: {n: units.Unit((tmp_path / n).exists(), True, "active") for n in names}
+    )
+    return told
+
+
+def test_a_changed_socket_starts_while_its_service_is_stopped(
+    markers: Any, tmp_path: Path, systemctl: list[str]
+) -> None:
+    socket = tmp_path / "x.socket"
+    markers.add(UNIT, "restart", {socket: Snapshot.of(socket)})
+    socket.write_text("new")
+    assert activation.activate("test", UNIT) == "restart"
+    assert systemctl == ["stop x.socket", "stop x.service", "start x.socket", "restart x.service"]
+
+
+def test_an_unchanged_socket_holds_its_ports_during_a_restart(
+    markers: Any, tmp_path: Path, systemctl: list[str]
+) -> None:
+    (tmp_path / "x.socket").write_text("old")
+    markers.add(UNIT, "restart", {})
+    assert activation.activate("test", UNIT) == "restart"
+    assert systemctl == ["restart x.service"]
+
+
+def test_a_new_socket_is_taken_back_with_its_service(
+    markers: Any, tmp_path: Path, systemctl: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(unit: str, **_: Any) -> None:
+        raise StateError(f"cannot start {unit}")
+
+    socket = tmp_path / "x.socket"
+    markers.add(UNIT, "restart", {socket: Snapshot.of(socket)})
+    socket.write_text("new")
+    monkeypatch.setattr(units, "start", refuse)
+    with pytest.raises(StateError, match=r"x[.]socket; its previous files are back and it runs with them"):
+        activation.activate("test", UNIT)
+    assert not socket.exists()
+    assert systemctl[-2:] == ["disable x.socket", "restart x.service"]

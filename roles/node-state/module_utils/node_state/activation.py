@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.node_state import units
 from ansible.module_utils.node_state.due import Due
 from ansible.module_utils.node_state.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible.module_utils.node_state.snapshot import Snapshot
 
 
 def activate(name: str, unit: str) -> str:
@@ -23,7 +30,7 @@ def activate(name: str, unit: str) -> str:
         if by == "reload" and units.show([unit])[unit].active:
             units.reload(unit)
         else:
-            units.restart(unit)
+            _restart(due, unit)
     except StateError as error:
         raise StateError(f"{error}; {_take_back(due, unit, by)}") from error
     due.write(unit, None)
@@ -35,17 +42,56 @@ def _read_unit_files(due: Due, unit: str) -> None:
         units.reload_systemd()
 
 
+def _changed_sockets(due: Due, unit: str) -> dict[str, Snapshot]:
+    """Return the socket units whose files came, changed or went with the unit's, each with its previous file."""
+    return {
+        path.name: snapshot
+        for path, snapshot in due.previous(unit).items()
+        if path.parent == units.FOLDER and path.suffix == ".socket"
+    }
+
+
+def _restart(due: Due, unit: str) -> None:
+    """Restart a unit, with its sockets where they changed: those start only while it is stopped."""
+    sockets = _changed_sockets(due, unit)
+    own = units.FOLDER / unit.replace(".service", ".socket")
+    found = units.show([*sockets, *([own.name] if own.exists() else [])])
+    there = [name for name in found if found[name].exists and (name in sockets or not found[name].active)]
+    if not there:
+        return units.restart(unit)
+    _stop(unit, there)
+    for name in there:
+        units.start(name, failed=True)
+    return units.restart(unit)
+
+
+def _stop(unit: str, sockets: Iterable[str]) -> None:
+    """Stop a unit and its sockets. The sockets first: they would start it again."""
+    found = units.show(sockets)
+    for name in [*(name for name in found if found[name].exists), unit]:
+        units.stop(name)
+
+
 def _take_back(due: Due, unit: str, by: str) -> str:
     """Put a unit's previous files back and return what came of it, as a sentence."""
     previous = due.previous(unit)
     if not previous:
         return "none of its files changed, so there is nothing to take back"
     try:
+        sockets = _changed_sockets(due, unit)
+        if sockets:
+            _stop(unit, sockets)
+        for name, snapshot in sockets.items():
+            if not snapshot.exists:
+                units.enable(name, wanted=False)
         for path, snapshot in previous.items():
             snapshot.put(path)
         _read_unit_files(due, unit)
+        for name, snapshot in sockets.items():
+            if snapshot.exists:
+                units.enable(name, wanted=True)
         if by == "restart" or not units.show([unit])[unit].active:
-            units.restart(unit)
+            _restart(due, unit)
     except OSError as error:
         return f"its previous files could not be put back: {error.filename}: {error.strerror}"
     except StateError as error:

@@ -182,10 +182,23 @@ class State:
                 if not self.check_mode:
                     units.enable(name, wanted=entry["enabled"])
             if entry["state"] == "started" and not unit.active:
+                if name.endswith(".socket") and self._is_held_up(name):
+                    continue
                 self._record.note(f"start {name}")
                 if not self.check_mode:
                     units.start(name, failed=unit.state in ("failed", "activating"))
                 self._forget(name)
+
+    def _is_held_up(self, socket: str) -> bool:
+        """Return whether a socket cannot start as its service runs already; then the service's restart is due."""
+        service = socket.replace(".socket", ".service")
+        self._look_at([service])
+        unit = self.units[service]
+        if unit.active:
+            self._note_due({"activates": service, "by": "restart"}, {})
+        elif unit.state == "activating" and not self.check_mode:
+            units.stop(service)
+        return unit.active
 
     def _enabled_as_wanted(self, unit: units.Unit, *, wanted: bool) -> bool:
         return unit.enabled in units.SETTLED if wanted else unit.enabled not in ("enabled", "enabled-runtime")
