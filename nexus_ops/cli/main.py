@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -68,46 +70,89 @@ def root(
 def _fail(application: Application, error: NexusError) -> int:
     for line in error.lines():
         application.complain(f"error: {line}")
-    if application.json and not application.answered:
-        application.answer({"ok": False, "error": {"message": "; ".join(error.lines())}})
+    application.reason = "; ".join(error.lines())
     return error.exit_code
 
 
-def _crash(error: BaseException) -> int:
+def _explain(error: OSError) -> NexusError:
+    """Return what the machine refused in the words of a person: the path, the reason, the next step."""
+    remedies = {
+        errno.ENOSPC: "make room there",
+        errno.EDQUOT: "make room there",
+        errno.EROFS: "make it writable",
+        errno.EACCES: "make it yours, or run this as its owner",
+        errno.EPERM: "make it yours, or run this as its owner",
+        errno.EEXIST: "move what is there out of the way",
+        errno.ENOTDIR: "move what is there out of the way",
+        errno.EISDIR: "move what is there out of the way",
+    }
+    where = error.filename2 or error.filename or "writing"  # of a move, the place it was to go
+    return NexusError(
+        f"{where}: {(error.strerror or 'it failed').lower()}",
+        next_step=remedies.get(error.errno or 0, "correct that") + ", then run this again",
+    )
+
+
+def _crash(application: Application, error: BaseException) -> int:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="nexus-ops-crash-", suffix=".log", delete=False) as report:
-        report.write(f"nexus-ops {__version__} {sys.version}\n")
-        traceback.print_exception(error, file=report)
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="nexus-ops-crash-", suffix=".log", delete=False) as report:
+            report.write(f"nexus-ops {__version__} {sys.version}\n")
+            traceback.print_exception(error, file=report)
+        where = report.name
+    except OSError:
+        where = "what you did"
     reason = (str(error).splitlines() or ["no message"])[0]
-    sys.stderr.write(
-        f"error: nexus-ops has a bug ({type(error).__name__}: {reason}); please report it with {report.name}\n"
+    application.complain(
+        f"error: nexus-ops has a bug ({type(error).__name__}: {reason}); please report it with {where}"
     )
     return ExitCode.FAILED
 
 
-def main() -> NoReturn:
-    """Run the command line and exit with one of `ExitCode`."""
-    application = Application()
+def _misused(application: Application, error: Exception) -> int | None:
+    """Show the usage error of click that `error` may be, under the changing names by which typer carries those."""
+    show = getattr(error, "show", None)
+    if show is None:
+        return None
+    show()
+    application.reason = str(getattr(error, "format_message", lambda: error)()).strip()
+    return ExitCode.USAGE
+
+
+def _run(application: Application) -> int:
+    """Run the command line and return its exit code; every error was shown."""
     try:
         result = typer.main.get_command(cli)(obj=application, standalone_mode=False, prog_name="nexus-ops")
-        code = result if isinstance(result, int) else ExitCode.DONE
+        sys.stdout.flush()  # a full disk shows here at the latest
+        return result if isinstance(result, int) else ExitCode.DONE
     except NexusError as error:
-        code = _fail(application, error)
-    except typer.Abort:
-        code = ExitCode.INTERRUPTED
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        code = ExitCode.INTERRUPTED
+        return _fail(application, error)
+    except (KeyboardInterrupt, typer.Abort):
+        application.complain("interrupted")
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        code = ExitCode.FAILED
+        raise
     except Exception as error:
-        show = getattr(error, "show", None)  # a usage error of click, which typer carries under changing names
-        if show is None:
-            code = _crash(error)
-        else:
-            show()
-            code = ExitCode.USAGE
+        code = _misused(application, error)
+        if code is not None:
+            return code
+        if isinstance(error, OSError) and error.errno is not None:
+            return _fail(application, _explain(error))
+        return _crash(application, error)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with one of `ExitCode`; with --json, every failure is a document on stdout."""
+    application = Application(json="--json" in sys.argv[1:])
+    wants_json = application.json
+    try:
+        code = _run(application)
+        if code and wants_json and not application.answered:
+            application.answer({"ok": False, "error": {"message": application.reason or "it failed"}})
+        sys.stdout.flush()
+    except OSError:  # nobody reads, or the disk is full; python would complain again on its way out
+        code = ExitCode.FAILED
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(int(code))
