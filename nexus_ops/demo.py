@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -10,10 +9,14 @@ from dataclasses import dataclass
 
 from nexus_ops.content import find_content
 from nexus_ops.environment import Environment
-from nexus_ops.errors import NexusError
+from nexus_ops.errors import NexusError, UsageError
+from nexus_ops.files import read_text
+from nexus_ops.intent.document import parse_document
+from nexus_ops.intent.load import load_intent
 from nexus_ops.intent.model import Intent
 from nexus_ops.intent.write import write_intent
 from nexus_ops.sandbox.cluster import Sandbox
+from nexus_ops.sandbox.environment import SERVICES_HINT
 from nexus_ops.sandbox.topology import Request
 
 SSH_USER = "ops"
@@ -43,14 +46,30 @@ class Answers:
 
 def start_sandbox(environment: Environment, say: Callable[[str], None]) -> Intent:
     """Bring up the sandbox of `environment` with the sample service in its intent, and return the intent."""
+    _check_services(environment)
     Sandbox(environment.name).up(environment, Request(managers=1, lbs=2, workers=3, ssh_user=SSH_USER), say)
     service = environment.folder / "apps" / "web"
     if not service.exists():
         shutil.copytree(find_content().example / "apps" / "web", service, ignore=shutil.ignore_patterns("__pycache__"))
-    text = environment.intent.read_text(encoding="utf-8")
-    if not re.search(r"^services:", text, re.MULTILINE):
-        text = re.sub(r"\n# Services come here.*", "", text, flags=re.DOTALL) + SERVICES
+    text = read_text(environment.intent)
+    if not _has_services(environment):
+        text = text.replace(SERVICES_HINT, "").rstrip("\n") + "\n" + SERVICES
     return write_intent(environment, text)
+
+
+def _check_services(environment: Environment) -> None:
+    """Raise UsageError when the intent of an earlier time has services, and not the one that the demo asks."""
+    if not environment.intent.exists() or "web" in load_intent(environment.intent).services:
+        return
+    if _has_services(environment):
+        raise UsageError(
+            f"{environment.intent} has services:, and no service web for the demo to ask",
+            next_step="add one, or choose another name with --env",
+        )
+
+
+def _has_services(environment: Environment) -> bool:
+    return "services" in parse_document(environment.intent.read_bytes(), environment.intent).value
 
 
 def ask_service(intent: Intent) -> Answers:

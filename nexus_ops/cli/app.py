@@ -26,6 +26,7 @@ class Application:
     inventories_given: Path | None = None
     verbosity: int = 0
     json: bool = False
+    opened: list[Environment] = field(default_factory=list, repr=False)
     reason: str = field(default="", repr=False)
     _answered: bool = field(default=False, repr=False)
 
@@ -37,7 +38,12 @@ class Application:
     @cached_property
     def environment(self) -> Environment:
         """Return the selected environment; raises UsageError when the choice is not clear."""
-        return select_environment(self.inventories, self.environment_name)
+        return self.open(select_environment(self.inventories, self.environment_name))
+
+    def open(self, environment: Environment) -> Environment:
+        """Return `environment`, and remember that this command works in it."""
+        self.opened.append(environment)
+        return environment
 
     @cached_property
     def intent(self) -> Intent:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from nexus_ops.environment import Environment
+from nexus_ops.errors import ExitCode
 
 DEFAULT_NAME = "demo"
 
@@ -26,11 +22,13 @@ def demo(
     application.json = as_json
     from nexus_ops import bootstrap as bootstrapping
     from nexus_ops import demo as domain
+    from nexus_ops.environment import chosen_name, environment_to_make
     from nexus_ops.hostkeys import survey_host_keys
     from nexus_ops.operation import run_playbook
     from nexus_ops.ui.results import show_result
 
-    environment = _environment(application)
+    name = chosen_name(application.environment_name, DEFAULT_NAME)
+    environment = application.open(environment_to_make(application.inventories_given, name))
     stream = sys.stderr if as_json else sys.stdout
     application.say(f"1/4  a sandbox of six hosts ({environment.folder})")
     intent = domain.start_sandbox(environment, application.say)
@@ -59,13 +57,3 @@ def demo(
     application.say(f"Break something and ask again:  {prefix} sandbox fault w1 power-off")
     application.say(f"Remove it all:                  {prefix} sandbox down --purge")
     return ExitCode.DONE
-
-
-def _environment(application: Application) -> Environment:
-    from nexus_ops.environment import Environment
-
-    name = application.environment_name or DEFAULT_NAME
-    try:
-        return Environment(application.inventories / name)
-    except UsageError:
-        return Environment((application.inventories_given or Path.cwd() / "inventories").absolute() / name)

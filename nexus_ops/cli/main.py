@@ -149,6 +149,11 @@ def main() -> NoReturn:
     wants_json = application.json
     try:
         code = _run(application)
+        if "SUDO_UID" in os.environ:
+            from nexus_ops.sandbox.environment import hand_over
+
+            for environment in application.opened:
+                hand_over(environment)
         if code and wants_json and not application.answered:
             application.answer({"ok": False, "error": {"message": application.reason or "it failed"}})
         sys.stdout.flush()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nexus_ops.errors import UsageError
+from nexus_ops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from nexus_ops.cli.app import Application
@@ -39,36 +38,28 @@ class FaultName(StrEnum):
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
 
 
-def _name(application: Application) -> str:
-    return application.environment_name or os.environ.get("NEXUS_ENV") or DEFAULT_NAME
-
-
 def _sandbox(application: Application) -> Sandbox:
     """Return the sandbox that is meant. Raises NexusError where none can be, or be seen: only root sees them."""
+    from nexus_ops.environment import chosen_name
     from nexus_ops.sandbox.cluster import Sandbox
     from nexus_ops.sandbox.controller import check_requirements
 
     check_requirements()
-    return Sandbox(_name(application))
+    return Sandbox(chosen_name(application.environment_name, DEFAULT_NAME))
 
 
 def _environment(application: Application, name: str) -> Environment:
-    """Return the sandbox's environment, in ./inventories when there is no such folder here or above."""
-    from pathlib import Path
+    from nexus_ops.environment import environment_to_make
 
-    from nexus_ops.environment import Environment
-
-    try:
-        return Environment(application.inventories / name)
-    except UsageError:
-        return Environment((application.inventories_given or Path("inventories")).absolute() / name)
+    return application.open(environment_to_make(application.inventories_given, name))
 
 
 def _ports(given: list[str]) -> dict[str, int]:
     ports = {}
     for text in given:
         node, separator, port = text.partition("=")
-        if not (separator and node and port.isdigit() and 0 < int(port) < 65536):
+        is_number = port.isascii() and port.isdigit() and len(port) <= 5  # not every digit is one for int()
+        if not (separator and node and is_number and 0 < int(port) < 65536):
             raise UsageError(f"--ssh-port-of {text}", next_step="write NODE=PORT, as in w2=2222")
         ports[node] = int(port)
     return ports
@@ -133,16 +124,22 @@ def down(
 ) -> None:
     """Remove the sandbox's hosts and network; the image stays for the next time."""
     from nexus_ops.sandbox.cluster import all_sandboxes
+    from nexus_ops.sandbox.environment import require_sandbox
 
     application: Application = context.obj
     application.json = as_json
     removed: dict[str, list[str]] = {}
     meant = _sandbox(application)
-    for each in all_sandboxes() if everything else [meant]:
-        folder = _environment(application, each.name)
-        purged = purge and application.confirm(f"Remove {folder.folder} with everything in it?", yes=yes)
+    folders = [(each, _environment(application, each.name)) for each in (all_sandboxes() if everything else [meant])]
+    for _, folder in folders if purge else []:
+        require_sandbox(folder)
+        question = f"Remove {folder.folder} with everything in it?"
+        if folder.folder.exists() and not application.confirm(question, yes=yes, next_step="add --yes"):
+            application.complain("nothing was removed")
+            raise typer.Exit(ExitCode.FAILED)
+    for each, folder in folders:
         removed[each.name] = [container.host.name for container in each.down(folder)]
-        if purged:
+        if purge:
             each.purge(folder)
         application.say(f"{each.name}: removed {', '.join(removed[each.name]) or 'nothing: it has no hosts'}")
     if as_json:
@@ -182,6 +179,7 @@ def ssh(
 
     application: Application = context.obj
     meant = _sandbox(application)
+    application.leave_stdout()
     call = meant.ssh_command(_environment(application, meant.name), node, command or [])
     raise typer.Exit(subprocess.run(call, check=False).returncode)
 

@@ -6,21 +6,22 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, TypeVar
 
 from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
 from nexus_ops.sandbox import controller, environment, faults, hosts, image, limits, network, podman
-from nexus_ops.sandbox.topology import Host, Request, check_name, check_ports, plan_client, plan_hosts
+from nexus_ops.sandbox.topology import Host, Request, check_name, merge_hosts, plan_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from ipaddress import IPv4Network
 
     from nexus_ops.environment import Environment
     from nexus_ops.sandbox.faults import Fault
     from nexus_ops.sandbox.hosts import Container
 
+ANY_SUBNET = IPv4Network("10.0.0.0/24")  # for a plan whose names alone matter
 AT_ONCE = 4  # podman calls in parallel; more only wait for each other
 
 
@@ -52,12 +53,12 @@ class Sandbox:
         An existing nexus.yml decides names and addresses, and `request` can only add to it. Raises NexusError.
         """
         controller.check_requirements()
+        self._check(folder, request)
         public_key = environment.ensure_key(folder)
         image_name = image.ensure_image(say)
         wanted, subnet = self._plan(folder, request)
         existing = {container.host.name: container for container in self.containers()}
         self._write_intent(folder, request, wanted, subnet)
-        environment.hand_over(folder)
         if request.client and not any(container.host.is_client for container in existing.values()):
             wanted.append(plan_client(subnet))
         missing = [host for host in wanted if host.name not in existing]
@@ -182,26 +183,25 @@ class Sandbox:
 
     def purge(self, folder: Environment) -> None:
         """Remove the environment's folder. Raises UsageError when no sandbox made it."""
-        if not folder.folder.exists():
-            return
-        if not environment.key_file(folder).exists():
-            raise UsageError(
-                f"{folder.folder} was not made by the sandbox", next_step="remove it yourself if you mean it"
-            )
-        shutil.rmtree(folder.folder)
+        environment.require_sandbox(folder)
+        if folder.folder.exists():
+            shutil.rmtree(folder.folder)
 
     def _plan(self, folder: Environment, request: Request) -> tuple[list[Host], IPv4Network]:
         """Return the nodes there shall be, and their subnet, whose network exists afterwards."""
-        known = environment.read_hosts(folder)
-        if not known:
-            known = [container.host for container in self.containers() if not container.host.is_client]
+        known = self._known(folder)
         subnet = network.ensure_network(self.name, environment.subnet_of(known, folder))
-        wanted = list(known)
-        if request.names_hosts or not known:
-            names = {host.name for host in known}
-            wanted += [host for host in plan_hosts(request, subnet) if host.name not in names]
-        check_ports(request, wanted)
-        return wanted, subnet
+        return merge_hosts(known, request, subnet), subnet
+
+    def _check(self, folder: Environment, request: Request) -> None:
+        """Raise what `request` or the intent would be refused for, before anything is made."""
+        known = self._known(folder)
+        merge_hosts(known, request, environment.subnet_of(known, folder) or ANY_SUBNET)
+
+    def _known(self, folder: Environment) -> list[Host]:
+        """Return the nodes of the intent, without one those that exist."""
+        known = environment.read_hosts(folder)
+        return known or [container.host for container in self.containers() if not container.host.is_client]
 
     def _write_intent(self, folder: Environment, request: Request, wanted: list[Host], subnet: IPv4Network) -> None:
         known = {host.name for host in environment.read_hosts(folder)}

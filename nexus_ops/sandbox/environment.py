@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from nexus_ops.errors import NexusError, UsageError
-from nexus_ops.files import write_atomically
+from nexus_ops.files import read_text, rewrite, write_atomically
 from nexus_ops.intent.edit import add_node
 from nexus_ops.intent.load import load_intent
 from nexus_ops.intent.model import Role
@@ -21,12 +22,28 @@ if TYPE_CHECKING:
     from nexus_ops.environment import Environment
 
 KEY_NAME = "ssh_key"
+MARKER = ".sandbox"
+MARKER_TEXT = "nexus-ops sandbox made this folder; `nexus-ops sandbox down --purge` removes it.\n"
+SERVICES_HINT = "# Services come here, see inventories/example/nexus.yml:\n# services:\n#   web: …\n"
 IGNORED = "/runs/\n/.cache/\n/secrets/\n/ssh_key\n/ssh_key.pub\n"
 
 
 def key_file(environment: Environment) -> Path:
-    """Return the path of the private key that this sandbox's hosts accept for root; only sandboxes have this file."""
+    """Return the path of the private key that this sandbox's hosts accept for root."""
     return environment.folder / KEY_NAME
+
+
+def is_sandbox(environment: Environment) -> bool:
+    """Return whether the sandbox made this environment: it leaves a mark that no real one has."""
+    return (environment.folder / MARKER).exists()
+
+
+def require_sandbox(environment: Environment) -> None:
+    """Raise UsageError when the environment's folder is there and the sandbox did not make it."""
+    if environment.folder.exists() and not is_sandbox(environment):
+        raise UsageError(
+            f"{environment.folder} was not made by the sandbox", next_step="remove it yourself if you mean it"
+        )
 
 
 def ensure_key(environment: Environment) -> str:
@@ -35,12 +52,13 @@ def ensure_key(environment: Environment) -> str:
     Raises UsageError when the environment is there and is not a sandbox: `up` must not take over real machines.
     """
     private = key_file(environment)
-    if not private.exists():
-        if environment.intent.exists():
-            raise UsageError(
-                f"{environment.intent} was not made by the sandbox", next_step="choose another name with --env"
-            )
+    if not is_sandbox(environment):
+        for path in (environment.intent, private):
+            if path.exists():
+                raise UsageError(f"{path} was not made by the sandbox", next_step="choose another name with --env")
         environment.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(environment.folder / MARKER, MARKER_TEXT)
+    if not private.exists():
         comment = f"nexus-ops sandbox {environment.name}"
         _ssh_keygen("-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(private))
     ignore = environment.folder / ".gitignore"
@@ -50,13 +68,17 @@ def ensure_key(environment: Environment) -> str:
 
 
 def hand_over(environment: Environment) -> None:
-    """Give what root made to the person behind `sudo`: the sandbox needs root, everything after it does not."""
+    """Give what root made in a sandbox's folder to the person behind `sudo`: the sandbox needs root, they do not.
+
+    Other environments, and what lies above the folder, stay as they are.
+    """
     user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if not (user.isdigit() and group.isdigit()):
+    if not (user.isdigit() and group.isdigit() and is_sandbox(environment)):
         return
-    for path in (environment.folder.parent, environment.folder, *environment.folder.iterdir()):
-        if path.stat().st_uid == 0:
-            os.chown(path, int(user), int(group), follow_symlinks=False)
+    for path in (environment.folder, *environment.folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_uid == 0:
+                os.chown(path, int(user), int(group), follow_symlinks=False)
 
 
 def _ssh_keygen(*arguments: str) -> str:
@@ -90,8 +112,7 @@ def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, su
             f"  virtual_ip: {subnet[VIRTUAL_IP]}/{subnet.prefixlen}  # held by one load balancer at a time",
             '  tls: "off"',
         ]
-    lines += ["", "# Services come here, see inventories/example/nexus.yml:", "# services:", "#   web: …"]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in [*lines, ""]) + SERVICES_HINT
 
 
 def _flow(host: Host) -> str:
@@ -127,11 +148,11 @@ def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None
 
 def add_hosts(environment: Environment, hosts: list[Host]) -> None:
     """Add `hosts` to the nodes of nexus.yml; what else it says, comments included, stays as it is."""
-    text = environment.intent.read_text(encoding="utf-8")
+    text = read_text(environment.intent)
     for host in hosts:
         ssh = {} if host.ssh_port == 22 else {"port": host.ssh_port}
         text = add_node(text, host.name, host.address, host.roles, ssh)
-    write_atomically(environment.intent, text)
+    rewrite(environment.intent, text)
 
 
 def forget_host_keys(environment: Environment, addresses: Collection[str]) -> None:

@@ -107,6 +107,16 @@ def plan_client(subnet: IPv4Network, number: int = 1) -> Host:
     return _host(CLIENTS, _checked(CLIENTS, number, 1), subnet, {})
 
 
+def merge_hosts(known: list[Host], request: Request, subnet: IPv4Network) -> list[Host]:
+    """Return the `known` nodes and those that `request` adds to them. Raises UsageError for what does not fit."""
+    wanted = list(known)
+    if request.names_hosts or not known:
+        names = {host.name for host in known}
+        wanted += [host for host in plan_hosts(request, subnet) if host.name not in names]
+    check_ports(request, wanted)
+    return wanted
+
+
 def check_ports(request: Request, hosts: list[Host]) -> None:
     """Raise UsageError when `request` gives an ssh port to a node that is none of `hosts`."""
     unknown = sorted(set(request.ssh_ports) - {host.name for host in hosts})

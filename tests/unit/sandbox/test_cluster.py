@@ -2,7 +2,11 @@ from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from nexus_ops.cli.app import Application
+from nexus_ops.cli.main import cli
+from nexus_ops.demo import start_sandbox
 from nexus_ops.environment import Environment
 from nexus_ops.errors import NexusError, UsageError
 from nexus_ops.sandbox import cluster, controller, environment, faults, hosts, image, limits, network, podman
@@ -156,3 +160,67 @@ def test_hosts_that_are_not_there(machine: FakeMachine, folder: Environment) -> 
     assert [sandbox.name for sandbox in cluster.all_sandboxes()] == ["demo"]
     assert Sandbox("demo").add_client().host.address == "10.77.1.201"
     assert len(machine.containers) == 5
+
+
+@pytest.mark.parametrize("request_", [Request(workers=-1), Request(workers=70), Request(ssh_ports={"w9": 2222})])
+def test_a_refused_request_leaves_nothing_behind(
+    machine: FakeMachine, folder: Environment, monkeypatch: pytest.MonkeyPatch, request_: Request
+) -> None:
+    monkeypatch.setattr(network, "ensure_network", lambda *_: pytest.fail("a network was made"))
+    with pytest.raises(UsageError):
+        Sandbox("demo").up(folder, request_)
+    assert not folder.folder.parent.exists()
+    assert machine.podman == []
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_demo_keeps_what_the_person_wrote(folder: Environment) -> None:
+    start_sandbox(folder, lambda _: None)
+    Sandbox("demo").purge(folder)
+    Sandbox("demo").up(folder, Request())
+    mine = "monitoring: {retention_days: 7}  # mine\n"
+    folder.intent.write_text(folder.intent.read_text() + mine)
+    intent = start_sandbox(folder, lambda _: None)
+    assert list(intent.services) == ["web"]
+    assert mine in folder.intent.read_text()
+    assert environment.SERVICES_HINT not in folder.intent.read_text()
+    before = folder.intent.read_text()
+    start_sandbox(folder, lambda _: None)
+    assert folder.intent.read_text() == before
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_demo_wants_its_own_service(folder: Environment) -> None:
+    start_sandbox(folder, lambda _: None)
+    folder.intent.write_text(folder.intent.read_text().replace("  web:", "  other:"))
+    with pytest.raises(UsageError, match="no service web"):
+        start_sandbox(folder, lambda _: None)
+
+
+def test_down_decides_before_it_removes(
+    machine: FakeMachine, folder: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Sandbox("demo").up(folder, Request())
+    machine.podman.clear()
+    arguments = ["--inventories", str(folder.folder.parent), "--env", "demo", "sandbox", "down", "--purge"]
+    no_terminal = CliRunner().invoke(cli, arguments, obj=Application())
+    assert isinstance(no_terminal.exception, UsageError)
+    assert no_terminal.exception.next_step == "add --yes"
+    monkeypatch.setattr("nexus_ops.cli.app.is_terminal", lambda: True)
+    assert CliRunner().invoke(cli, arguments, input="n\n", obj=Application()).exit_code == 1
+    marker = folder.folder / environment.MARKER
+    marker.unlink()
+    refused = CliRunner().invoke(cli, [*arguments, "--yes"], obj=Application())
+    assert isinstance(refused.exception, UsageError)
+    assert machine.podman == []
+    marker.touch()
+    assert CliRunner().invoke(cli, [*arguments, "--yes"], obj=Application()).exit_code == 0
+    assert machine.podman[0][0] == "rm"
+    assert not folder.folder.exists()
+
+
+def test_ports_are_numbers_for_everybody(machine: FakeMachine, folder: Environment) -> None:
+    for port in ("²", "0", "65536", "9" * 5000, "x"):
+        arguments = ["--inventories", str(folder.folder.parent), "sandbox", "up", "--ssh-port-of", f"w1={port}"]
+        assert isinstance(CliRunner().invoke(cli, arguments, obj=Application()).exception, UsageError)
+    assert machine.containers == {}

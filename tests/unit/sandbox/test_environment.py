@@ -1,3 +1,4 @@
+import os
 import shutil
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -17,6 +18,7 @@ SUBNET = IPv4Network("10.77.1.0/24")
 def folder(tmp_path: Path) -> Environment:
     made = Environment(tmp_path / "demo")
     made.folder.mkdir()
+    (made.folder / environment.MARKER).touch()
     environment.key_file(made).touch()
     return made
 
@@ -93,9 +95,31 @@ def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_real_environments_are_never_taken_over(folder: Environment) -> None:
     folder.intent.write_text("cluster: production\n")
-    environment.key_file(folder).unlink()
+    (folder.folder / environment.MARKER).unlink()  # a key of that name proves nothing
     with pytest.raises(UsageError, match="not made by the sandbox"):
         environment.ensure_key(folder)
+    folder.intent.unlink()
+    with pytest.raises(UsageError, match="not made by the sandbox"):
+        environment.ensure_key(folder)
+    with pytest.raises(UsageError, match="not made by the sandbox"):
+        environment.require_sandbox(folder)
+
+
+def test_all_of_a_sandbox_and_nothing_else_is_handed_over(folder: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.secrets.mkdir()
+    (folder.secrets / "deep").touch()
+    (folder.folder / "link").symlink_to("/etc")
+    given: dict[Path, int] = {}
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setenv("SUDO_GID", "1234")
+    monkeypatch.setattr("os.chown", lambda path, user, _, follow_symlinks: given.update({path: user}))
+    monkeypatch.setattr(Path, "lstat", lambda _: os.stat_result((0,) * 10))
+    environment.hand_over(folder)
+    assert set(given) == {folder.folder, *folder.folder.iterdir(), folder.secrets / "deep"}
+    given.clear()
+    (folder.folder / environment.MARKER).unlink()
+    environment.hand_over(folder)
+    assert given == {}
 
 
 def test_pinned_keys_of_new_hosts_are_forgotten_and_no_others(folder: Environment) -> None:
