@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -22,9 +23,6 @@ from nexus_ops.intent.model import Intent, Node
 from nexus_ops.operation import Problem, Result, run_playbook
 
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
-
-PASSWORD_VARIABLE = "NEXUS_OPS_BOOTSTRAP_PASSWORD"  # noqa: S105  its name
-"""The environment variable that playbooks/bootstrap.yml reads the password from."""
 
 
 def choose_nodes(intent: Intent, names: Sequence[str]) -> list[Node]:
@@ -50,8 +48,8 @@ def bootstrap_nodes(
 ) -> Result:
     """Make `nodes` manageable, connecting as `user` (default: each node's own) and return the run's result.
 
-    `password` serves for ssh and sudo. It is handed over in Ansible's environment, never on a disk, so that nothing is
-    left of it however the run ends.
+    `password` serves for ssh and sudo. It is handed over through a pipe, so that nothing is left of it however the run
+    ends.
     Raises UsageError when there is no public key to give to the nodes.
     """
     variables: dict[str, object] = {
@@ -61,7 +59,9 @@ def bootstrap_nodes(
     }
     if user:
         variables["bootstrap_user"] = user
-    with _variables_file(variables) as extra, _environment_variable(PASSWORD_VARIABLE, password):
+    if password is not None:
+        variables["bootstrap_password"] = {"__ansible_unsafe": password}  # braces in it are no template
+    with _named_pipe(json.dumps(variables)) as extra:
         result = run_playbook(
             environment,
             intent,
@@ -151,20 +151,23 @@ def exit_code(survey: Survey, result: Result | None) -> ExitCode:
 
 
 @contextlib.contextmanager
-def _variables_file(variables: Mapping[str, object]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:
+def _named_pipe(text: str) -> Iterator[Path]:
+    """Yield a path that `text` can be read from once. It is never on a disk, and gone when this process is killed.
+
+    (A variable of the environment would not do: ansible-runner writes those to a file.)
+    """
+    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:  # mode 0700
         path = Path(folder) / "variables.json"
-        path.write_text(json.dumps(variables), encoding="utf-8")
-        yield path
+        os.mkfifo(path, mode=0o600)
+        writer = threading.Thread(target=_write, args=(path, text), daemon=True)
+        writer.start()
+        try:
+            yield path
+        finally:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # ends a writer that nobody has read from
+            writer.join(timeout=1)
 
 
-@contextlib.contextmanager
-def _environment_variable(name: str, value: str | None) -> Iterator[None]:
-    """Set the variable `name` for the programs that are started meanwhile; None: it is not set."""
-    os.environ.pop(name, None)
-    if value is not None:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
+def _write(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # the reader went away
+        path.write_text(text, encoding="utf-8")
