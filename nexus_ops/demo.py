@@ -72,7 +72,7 @@ def _has_services(environment: Environment) -> bool:
     return "services" in parse_document(environment.intent.read_bytes(), environment.intent).value
 
 
-def ask_service(intent: Intent) -> Answers:
+def ask_service(environment: Environment, intent: Intent) -> Answers:
     """Return what the service answers behind the floating IP, once each of its workers has answered.
 
     Raises NexusError when they do not within `ANSWER_PATIENCE` seconds.
@@ -97,6 +97,6 @@ def ask_service(intent: Intent) -> Answers:
     if len(texts) < workers:
         raise NexusError(
             f"{url} was answered by {len(texts)} of {workers} workers {problem}".rstrip(),
-            next_step="look at: nexus-ops --env demo runs show last",
+            next_step=f"look at: nexus-ops --env {environment.name} runs show last",
         )
     return Answers(url, tuple(sorted(texts)))

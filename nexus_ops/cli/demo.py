@@ -46,7 +46,7 @@ def demo(
             application.answer(result.document())
         return result.exit_code
     application.say("4/4  ask the service")
-    answers = domain.ask_service(intent)
+    answers = domain.ask_service(environment, intent)
     for text in answers.texts:
         application.say(f"     {text}")
     if as_json:

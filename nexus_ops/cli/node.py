@@ -55,11 +55,13 @@ def add(
     application.json = as_json
     from nexus_ops.files import read_text
     from nexus_ops.intent.edit import add_node
+    from nexus_ops.intent.schema import check_name
     from nexus_ops.intent.write import write_intent
 
     environment = application.environment
     wanted = {"user": ssh_user, "port": ssh_port, "private_key_file": ssh_key}
     ssh = {key: value for key, value in wanted.items() if value is not None}
+    check_name(name, "node")
     _ = application.intent  # its faults, with their lines, before any edit
     text = add_node(read_text(environment.intent), name, address, [one.value for one in role], ssh)
     write_intent(environment, text)

@@ -11,7 +11,7 @@ from nexus_ops.intent.model import Role
 
 VIRTUAL_IP = 100  # the last number of the floating IP's address
 CLIENT = "client"  # the role label of hosts that only send load
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+NAME = re.compile(r"[a-z]([a-z0-9-]{0,29}[a-z0-9])?")  # as nexus.yml has it for the cluster, which is called the same
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def check_name(sandbox: str) -> str:
     """Return `sandbox` when it can be part of container and network names. Raises UsageError."""
     if not NAME.fullmatch(sandbox):
         raise UsageError(
-            f"{sandbox!r} cannot name a sandbox", next_step="use up to 31 lower-case letters, digits and hyphens"
+            f"{sandbox!r} cannot name a sandbox",
+            next_step="use up to 31 lower-case letters, digits and hyphens, a letter first",
         )
     return sandbox
 

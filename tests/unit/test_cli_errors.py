@@ -13,6 +13,7 @@ import typer
 
 from nexus_ops.cli import main
 from nexus_ops.cli.app import Application
+from nexus_ops.environment import Environment
 from nexus_ops.intent.model import Intent
 from tests.unit.conftest import Called
 
@@ -92,3 +93,26 @@ def test_a_full_disk_is_no_success(intent: Intent, tmp_path: Path) -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["error: writing: no space left on device; make room there, then run this again"]
+
+
+def test_a_bad_name_of_a_node_is_called_one(intent: Intent, call: Call) -> None:
+    called = call("node", "add", "w3: x", "--address", "192.0.2.33", "--role", "worker")
+    assert called.code == 2
+    assert "cannot be a name" in called.err
+
+
+def test_what_root_made_is_handed_over_when_the_command_ends(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(obj: Application, **_: object) -> int:
+        obj.open(environment)
+        return 1
+
+    given: list[Environment] = []
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setattr("nexus_ops.sandbox.environment.hand_over", given.append)
+    monkeypatch.setattr(sys, "argv", ["nexus-ops", "demo"])
+    monkeypatch.setattr(typer.main, "get_command", lambda _: command)
+    with pytest.raises(SystemExit):
+        main.main()
+    assert given == [environment]

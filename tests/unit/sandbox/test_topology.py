@@ -57,7 +57,7 @@ def test_ports_are_for_nodes_that_exist() -> None:
         check_ports(request, hosts)
 
 
-@pytest.mark.parametrize("name", ["", "A", "a b", "-a", "a/b", "a" * 32, "a\n"])
+@pytest.mark.parametrize("name", ["", "A", "a b", "-a", "1a", "a-", "a/b", "a" * 32, "a\n"])
 def test_names_that_podman_could_not_carry_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
         check_name(name)
