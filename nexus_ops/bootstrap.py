@@ -164,10 +164,21 @@ def _named_pipe(text: str) -> Iterator[Path]:
         try:
             yield path
         finally:
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # ends a writer that nobody has read from
-            writer.join(timeout=1)
+            _drain(path, writer)
 
 
 def _write(path: Path, text: str) -> None:
     with contextlib.suppress(OSError):  # the reader went away
         path.write_text(text, encoding="utf-8")
+
+
+def _drain(path: Path, writer: threading.Thread) -> None:
+    """Read what nobody has read, or else `writer` would wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while writer.is_alive():
+            with contextlib.suppress(BlockingIOError):
+                os.read(descriptor, 65536)
+            writer.join(timeout=0.01)
+    finally:
+        os.close(descriptor)
