@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nexus_ops.environment import Environment
 from nexus_ops.files import read_text
 from nexus_ops.intent.write import write_intent
-from tests.unit.conftest import INTENT
+from tests.unit.conftest import INTENT, Called
 
 
 def test_the_mode_stays(environment: Environment) -> None:
@@ -27,4 +29,12 @@ def test_a_link_is_followed(environment: Environment) -> None:
 def test_line_ends_stay(environment: Environment) -> None:
     text = INTENT.replace("\n", "\r\n")
     write_intent(environment, text)
+    assert read_text(environment.intent) == text
+
+
+def test_line_ends_stay_through_a_command(environment: Environment, call: Callable[..., Called]) -> None:
+    text = INTENT.replace("\n", "\r\n")
+    write_intent(environment, text)
+    assert call("node", "add", "w3", "--address", "192.0.2.33", "--role", "worker").code == 0
+    assert call("node", "remove", "w3").code == 0
     assert read_text(environment.intent) == text
