@@ -7,7 +7,7 @@ umask 022
 readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_INTERRUPTED=130
 readonly SUPPORTED_NODES="Debian 12 and 13, Ubuntu 22.04 and 24.04"
 # What `nexus-ops sandbox` and `nexus-ops demo` need besides the manager's packages; crun or runc: the sandbox chooses.
-readonly SANDBOX_PACKAGES="podman runc netavark aardvark-dns mmdebstrap debian-archive-keyring nftables iproute2"
+readonly SANDBOX_PACKAGES="podman runc netavark aardvark-dns iptables mmdebstrap debian-archive-keyring nftables iproute2"
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 role="" assume_yes=no action=install

@@ -36,7 +36,9 @@ def check_requirements() -> None:
             "the sandbox needs root: its hosts boot systemd and have network addresses of their own",
             next_step="run it with sudo",
         )
-    missing = [program for program in ("podman", "ip", "nsenter", "ssh", "ssh-keygen") if shutil.which(program) is None]
+    # podman's network needs iptables (netavark before 1.10 knows nothing else), and Debian does not install it with it.
+    needed = ("podman", "ip", "iptables", "nsenter", "ssh", "ssh-keygen")
+    missing = [program for program in needed if shutil.which(program) is None]
     if not has_pure_cgroup2() and shutil.which("runc") is None:
         missing.append("runc")  # crun does not run on the older or mixed layout of control groups
     if missing:
