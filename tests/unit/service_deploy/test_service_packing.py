@@ -128,6 +128,16 @@ def test_ignored_files_are_left_out(app: Path, cache: Path, versioned: bool) -> 
     }
 
 
+def test_folder_that_its_repository_ignores_is_deployed(app: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("/app/\n")
+    (app / ".gitignore").write_text("*.log\n")
+    (app / "a.log").touch()
+    repository(tmp_path)
+    names = names_in(release_of(app, cache))
+    assert {"server.py", "static/page.html"} <= names
+    assert "a.log" not in names
+
+
 def test_file_deleted_from_a_work_tree_is_left_out(app: Path, cache: Path) -> None:
     repository(app)
     (app / "server.py").unlink()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from service_sources.entries import Entry
 from service_sources.errors import SourceError
-from service_sources.programs import git
+from service_sources.programs import GitRefusedError, git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +39,22 @@ def _in_work_tree(folder: Path) -> bool:
 
 
 def _paths_by_git(service: str, folder: Path) -> list[str]:
-    """Return the files that git tracks or would track, as far as git is installed."""
+    """Return the files that git tracks or would track, as far as git is installed.
+
+    A folder that its repository ignores as a whole, as ours does environments, is taken as one that is in none.
+    """
     listed = git(service, "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+    if not listed and _is_ignored(service, folder):
+        return list(_paths_by_walk(service, folder))
     return [os.fsdecode(path) for path in listed.split(b"\0") if path]
+
+
+def _is_ignored(service: str, folder: Path) -> bool:
+    try:
+        git(service, "-C", str(folder), "check-ignore", "--quiet", "--", ".")
+    except GitRefusedError:  # git's way to say no
+        return False
+    return True
 
 
 def _paths_by_walk(service: str, folder: Path) -> Iterator[str]:
