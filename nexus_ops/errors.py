@@ -51,12 +51,6 @@ class UnreachableError(NexusError):
     exit_code = ExitCode.UNREACHABLE
 
 
-class InterruptedRunError(NexusError):
-    """The person stopped the run."""
-
-    exit_code = ExitCode.INTERRUPTED
-
-
 @dataclass(frozen=True, order=True)
 class Fault:
     """One fault of an intent file: `line` counts from 1; `remedy` says what would be right."""

@@ -36,10 +36,6 @@ class Invocation:
     environment: Mapping[str, str] = field(default_factory=dict)
     verbosity: int = 0
 
-    def command(self) -> list[str]:
-        """Return the command that a person would type for the same."""
-        return ["ansible-playbook", "-i", str(self.inventory), str(self.playbook), *self.arguments]
-
 
 @dataclass
 class Outcome:
