@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,17 +103,14 @@ def read_inventory(path: Path) -> Document | None:
 def is_stale(environment: Environment, intent: Intent) -> bool:
     """Return whether hosts.yml is missing or is not what the intent says now."""
     previous = read_inventory(environment.hosts)
-    if previous is None:
-        return True
-    return environment.hosts.read_text(encoding="utf-8") != render_inventory(
-        build_inventory(intent, environment.folder, previous)
-    )
+    text = render_inventory(build_inventory(intent, environment.folder, previous))
+    return previous is None or environment.hosts.read_text(encoding="utf-8") != text
 
 
 def refresh_inventory(environment: Environment, intent: Intent, *, cleaned: Collection[str] = ()) -> Document:
     """Write hosts.yml where it differs from what `intent` says, and return it.
 
-    Hosts in `cleaned` are not retired any more.
+    Hosts in `cleaned` are not retired any more. Nobody may read it who may not read nexus.yml, whose `env` it repeats.
     """
     previous = read_inventory(environment.hosts)
     if previous is not None and cleaned:
@@ -123,8 +121,10 @@ def refresh_inventory(environment: Environment, intent: Intent, *, cleaned: Coll
                     members.pop(name, None)
     inventory = build_inventory(intent, environment.folder, previous)
     text = render_inventory(inventory)
-    if not environment.hosts.exists() or environment.hosts.read_text(encoding="utf-8") != text:
-        write_atomically(environment.hosts, text)
+    before = 0o644 if previous is None else stat.S_IMODE(environment.hosts.stat().st_mode)
+    mode = before & stat.S_IMODE(environment.intent.stat().st_mode)
+    if previous is None or mode != before or environment.hosts.read_text(encoding="utf-8") != text:
+        write_atomically(environment.hosts, text, mode=mode)
     return inventory
 
 

@@ -143,3 +143,14 @@ def test_addresses_may_be_written_in_many_ways(environment: Environment, intent:
     text = environment.intent.read_text()
     environment.intent.write_text(text)
     assert "w1" not in retired_after(environment, ("'2001:db8::1'", "'2001:0DB8:0::1'"))["retired_worker"]
+
+
+def test_nobody_reads_it_who_may_not_read_the_intent(environment: Environment, intent: Intent) -> None:
+    refresh_inventory(environment, intent)
+    assert environment.hosts.stat().st_mode & 0o777 == 0o644
+    environment.intent.chmod(0o600)
+    refresh_inventory(environment, intent)
+    assert environment.hosts.stat().st_mode & 0o777 == 0o600
+    environment.intent.chmod(0o644)
+    refresh_inventory(environment, intent)
+    assert environment.hosts.stat().st_mode & 0o777 == 0o600, "and it is never opened again"
