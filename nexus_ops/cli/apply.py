@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from nexus_ops.operation import Result
 
 Limit = Annotated[str | None, typer.Option(help="Only these nodes or groups (Ansible's pattern; ! leaves out).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document; progress goes to stderr.")]
 
 
 class Target(StrEnum):

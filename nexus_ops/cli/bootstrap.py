@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode
 
 
@@ -17,7 +18,7 @@ def bootstrap(
     user: Annotated[str | None, typer.Option(help="Log in as this user, for example root; default: ssh.user.")] = None,
     ask_pass: Annotated[bool, typer.Option("--ask-pass", help="Ask for the password of that user.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept host keys on first sight and do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Make machines manageable: pin the host key, install python3, set up the user with key and sudo."""
     application: Application = context.obj

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
 import typer
 
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode
 
 DEFAULT_NAME = "demo"
@@ -15,7 +15,7 @@ DEFAULT_NAME = "demo"
 
 def demo(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; progress goes to stderr.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """See it work: six local containers, a service on three of them, and its URL behind a floating IP."""
     application: Application = context.obj

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli.app import Application, is_terminal
+from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import UsageError
 from nexus_ops.intent.model import Role, Tls
 
@@ -33,7 +34,7 @@ def init(
     virtual_ip: Annotated[str, typer.Option(help="Floating IP with prefix length, as 192.0.2.100/24.")] = "",
     tls: Annotated[Tls, typer.Option(help="Where certificates come from.")] = Tls.OFF,
     acme_email: Annotated[str, typer.Option(help="Address for the certificate authority (--tls acme).")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make an environment: a commented nexus.yml and its secrets. Without flags it asks."""
     application: Application = context.obj

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode
 
 
 def inventory(
     context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 when hosts.yml is stale.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Write hosts.yml, the Ansible inventory, from nexus.yml."""
     application: Application = context.obj

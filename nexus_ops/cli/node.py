@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.options import AsJson
 from nexus_ops.intent.model import Role
 
 node = typer.Typer(name="node", help="The machines in nexus.yml.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Name = Annotated[str, typer.Argument(help="The node's name.")]
 
 

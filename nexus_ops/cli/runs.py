@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
+from nexus_ops.cli.options import AsJson
 
 runs = typer.Typer(name="runs", help="What was run, by whom, with what result.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @runs.command("list")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode, UsageError
+from nexus_ops.sandbox import Fault
 
 if TYPE_CHECKING:
     from nexus_ops.cli.app import Application
@@ -22,20 +23,6 @@ sandbox = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-class FaultName(StrEnum):
-    """What can be done to a host; the same as `nexus_ops.sandbox.faults.Fault`, which is imported when needed."""
-
-    POWER_OFF = "power-off"
-    POWER_ON = "power-on"
-    CUT = "cut"
-    HEAL = "heal"
-    FREEZE = "freeze"
-    THAW = "thaw"
-
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
 
 
 def _sandbox(application: Application) -> Sandbox:
@@ -91,7 +78,7 @@ def up(
     ssh_user: Annotated[str | None, typer.Option(help="User for nexus.yml, made by bootstrap; default root.")] = None,
     ssh_port_of: Annotated[list[str] | None, typer.Option(metavar="NODE=PORT", help="Another ssh port.")] = None,
     client: Annotated[bool, typer.Option("--client", help="Also a host outside the cluster that sends load.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring the sandbox up: make what is missing, start what is down, write its nexus.yml."""
     from nexus_ops.sandbox.topology import Request
@@ -120,7 +107,7 @@ def down(
     everything: Annotated[bool, typer.Option("--all", help="All sandboxes of this machine.")] = False,
     purge: Annotated[bool, typer.Option("--purge", help="Also the environment's folder.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a folder is removed.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove the sandbox's hosts and network; the image stays for the next time."""
     from nexus_ops.sandbox.cluster import all_sandboxes
@@ -147,7 +134,7 @@ def down(
 
 
 @sandbox.command("list")
-def list_(context: typer.Context, as_json: JsonOption = False) -> None:
+def list_(context: typer.Context, as_json: AsJson = False) -> None:
     """List the sandboxes of this machine (with --env: that one), their hosts, addresses and states."""
     from nexus_ops.sandbox.controller import check_requirements
     from nexus_ops.sandbox.hosts import list_containers
@@ -188,16 +175,14 @@ def ssh(
 def fault(
     context: typer.Context,
     node: Annotated[str, typer.Argument(help="The host.")],
-    what: Annotated[FaultName, typer.Argument(help="What happens to it.")],
-    as_json: JsonOption = False,
+    what: Annotated[Fault, typer.Argument(help="What happens to it.")],
+    as_json: AsJson = False,
 ) -> None:
     """Break a host as machines break, or repair it: power, network cable, or a freeze of all it does."""
-    from nexus_ops.sandbox.faults import Fault
-
     application: Application = context.obj
     application.json = as_json
     meant = _sandbox(application)
-    meant.fault(node, Fault(what.value))
+    meant.fault(node, what)
     state = _describe([meant.container(node)])[node]["state"]
     application.say(f"{node}: {state}")
     if as_json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nexus_ops.environment import Environment
-    from nexus_ops.sandbox.faults import Fault
+    from nexus_ops.sandbox import Fault
     from nexus_ops.sandbox.hosts import Container
 
 ANY_SUBNET = IPv4Network("10.0.0.0/24")  # for a plan whose names alone matter

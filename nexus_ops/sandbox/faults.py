@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from enum import StrEnum
 from typing import Any
 
 from nexus_ops.errors import NexusError
-from nexus_ops.sandbox import podman
+from nexus_ops.sandbox import Fault, podman
 from nexus_ops.sandbox.hosts import Container
-
-
-class Fault(StrEnum):
-    """What can be done to a host."""
-
-    POWER_OFF = "power-off"
-    POWER_ON = "power-on"
-    CUT = "cut"
-    HEAL = "heal"
-    FREEZE = "freeze"
-    THAW = "thaw"
 
 
 def apply(fault: Fault, container: Container) -> None:

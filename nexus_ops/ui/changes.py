@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from nexus_ops.cli.app import Application
 from nexus_ops.events import Change
 from nexus_ops.ui.tables import make_console
+
+if TYPE_CHECKING:
+    from nexus_ops.cli.app import Application
 
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 LINES_SHOWN = 40

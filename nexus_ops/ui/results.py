@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from nexus_ops.cli.app import Application
 from nexus_ops.errors import ExitCode
 from nexus_ops.operation import Result
 from nexus_ops.ui.tables import make_console, make_table
+
+if TYPE_CHECKING:
+    from nexus_ops.cli.app import Application
 
 HEADLINES = {
     ExitCode.DONE: ("done", "bold green"),

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from nexus_ops.errors import NexusError
-from nexus_ops.sandbox import controller, faults, hosts, podman
-from nexus_ops.sandbox.faults import Fault
+from nexus_ops.sandbox import Fault, controller, faults, hosts, podman
 from nexus_ops.sandbox.hosts import Container
 from nexus_ops.sandbox.topology import Host
 
