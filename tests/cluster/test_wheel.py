@@ -65,6 +65,7 @@ def test_the_wheel_alone_finds_the_cluster_as_the_checkout_left_it(
     assert located.startswith(str(home)), f"the installed package is what runs, not {located}"
 
     installed = Cli(whole_six.project, whole_six.name, program=str(home / "bin/nexus-ops"))
+    whole_six.cli("inventory").expect(0)  # as the checkout writes it, whatever test was the last
     assert installed("inventory", "--check").expect(0)
     checked = installed("apply", "ha", "--check", "--json").expect(0)
     assert checked.document["changed"] == 0, f"check mode of the wheel finds nothing to do\n{checked}"
