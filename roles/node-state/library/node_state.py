@@ -28,7 +28,9 @@ options:
     type: list
     elements: dict
   packages:
-    description: Debian packages, by name, or as C(name) and C(minimum) version.
+    description:
+      - Debian packages, by name, or as C(name) and C(minimum) version, or as C(name) and C(state) (absent, purged).
+      - C(only_if) names a path; packages to be removed are left alone without it.
     type: list
     elements: raw
   users:
@@ -44,7 +46,7 @@ options:
       - Files with C(path), C(content) (or C(link)), C(owner), C(group), C(mode).
       - C(validate) is a command with %s for the file, run as C(validate_user).
       - C(activates) names the unit that is to be told, C(by) reload or restart.
-      - Files below /etc/apt are written before packages are installed.
+      - Files below /etc/apt, and those with C(early), are written before packages are installed.
     type: list
     elements: dict
   absent:
@@ -124,6 +126,7 @@ ARGUMENTS: dict[str, Any] = {
             "link": {"type": "str"},
             "validate": {"type": "str"},
             "validate_user": {"type": "str"},
+            "early": {"type": "bool"},
         },
         "required_one_of": [("content", "link")],
         "mutually_exclusive": [("content", "link")],
@@ -153,11 +156,12 @@ def bring_about(state: State, wanted: dict[str, Any]) -> list[str]:
     missing = unmet(wanted["needs"])
     if missing and not state.check_mode:
         return missing
-    sources = [entry for entry in wanted["files"] if entry["path"].startswith("/etc/apt/")]
-    state.files(sources)
+    early = [entry for entry in wanted["files"] if entry["early"] or entry["path"].startswith("/etc/apt/")]
+    state.files(early)
     state.packages(wanted["packages"])
-    state.files([entry for entry in wanted["files"] if entry not in sources])
+    state.files([entry for entry in wanted["files"] if entry not in early])
     state.stop(wanted["units"])
+    state.packages_absent(wanted["packages"])
     state.absent(wanted["absent"])
     state.start(wanted["units"])
     return missing

@@ -11,6 +11,7 @@ For modules of other roles:
         state.directories([{"path": "/var/lib/web", "owner": "web", "group": "web", "mode": "0750"}])
         state.files([{"path": "/etc/x", "content": "key=@@KEY@@", "activates": "x.service", "by": "restart"}])
         state.stop([{"name": "old.service", "state": "absent"}])
+        state.packages_absent([{"name": "old", "state": "absent"}])  # or "purged"
         state.absent(["/etc/old"])                         # or {"path": ..., "activates": ..., "by": ...}
         state.start([{"name": "x.service", "enabled": True, "state": "started"}])
     except StateError as error:

@@ -28,6 +28,23 @@ def installed(names: Iterable[str]) -> dict[str, str]:
     return {line[0]: line[1] for line in lines if len(line) == 3 and line[2] == "installed"}
 
 
+def removable(names: Iterable[str], *, purge: bool) -> list[str]:
+    """Return which of `names` are installed; with `purge` also those that left their configuration behind."""
+    names = list(names)
+    if not names:
+        return []
+    found = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names])
+    wanted = ("installed", "half-installed", "unpacked", "half-configured", *(("config-files",) if purge else ()))
+    status = dict(line.split(" ", 1) for line in found.stdout.splitlines())
+    return [name for name in names if status.get(name) in wanted]
+
+
+def remove(names: Iterable[str], *, purge: bool) -> None:
+    """Remove packages; with `purge` their configuration and what they call their own, too. Raises StateError."""
+    verb = "purge" if purge else "remove"
+    checked(["apt-get", verb, "--yes", "-o", LOCK, "-q", *names], timeout=600, environment=QUIET)
+
+
 def at_least(version: str, minimum: str) -> bool:
     """Return whether a Debian version is not older than `minimum`."""
     return run(["dpkg", "--compare-versions", version, "ge", minimum]).returncode == 0

@@ -22,6 +22,7 @@ USER: Entry = {"home": "/nonexistent", "shell": "/usr/sbin/nologin", "groups": [
 DIRECTORY: Entry = {"owner": "root", "group": "root", "mode": "0755"}
 ACTIVATES: Entry = {"activates": "", "by": "reload"}
 FILE: Entry = {"owner": "root", "group": "root", "mode": "0644", "validate": "", "validate_user": "", "link": ""}
+PACKAGE: Entry = {"minimum": "", "state": "present"}
 UNIT: Entry = {"enabled": None, "state": None}
 APT_SOURCES = "/etc/apt/"
 
@@ -29,6 +30,11 @@ APT_SOURCES = "/etc/apt/"
 def _applies(entry: str | Entry) -> bool:
     """Return whether an entry is to be looked at: its `only_if`, a path, is there (or it has none)."""
     return isinstance(entry, str) or not entry.get("only_if") or Path(entry["only_if"]).exists()
+
+
+def _named(entries: Iterable[str | Entry]) -> list[Entry]:
+    """Return entries of which a name alone may stand for a whole one."""
+    return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
 def _with_defaults(entries: Iterable[Entry], *defaults: Entry) -> list[Entry]:
@@ -77,12 +83,8 @@ class State:
 
     def packages(self, wanted: Iterable[str | Entry]) -> None:
         """Install what is missing, or older than its `minimum`. Raises StateError."""
-        names = {
-            entry if isinstance(entry, str) else entry["name"]: ""
-            if isinstance(entry, str)
-            else entry.get("minimum", "")
-            for entry in wanted
-        }
+        entries = (entry for entry in _with_defaults(_named(wanted), PACKAGE) if entry["state"] == "present")
+        names = {entry["name"]: entry["minimum"] for entry in entries}
         lacking = packages.lacking(names)
         for name in lacking:
             self._record.note(f"install package {name}")
@@ -92,6 +94,18 @@ class State:
             return
         packages.install({name: names[name] for name in lacking}, refresh=self._sources_changed)
         self.units.clear()
+
+    def packages_absent(self, wanted: Iterable[str | Entry]) -> None:
+        """Remove packages whose `state` is `absent` or `purged`. Raises StateError."""
+        entries = _with_defaults((entry for entry in _named(wanted) if _applies(entry)), PACKAGE)
+        for state, verb in (("absent", "remove"), ("purged", "purge")):
+            names = (entry["name"] for entry in entries if entry["state"] == state)
+            there = packages.removable(names, purge=state == "purged")
+            for name in there:
+                self._record.note(f"{verb} package {name}")
+            if there and not self.check_mode:
+                packages.remove(there, purge=state == "purged")
+                self.units.clear()
 
     def users(self, wanted: Iterable[Entry]) -> None:
         """Create missing system users with a group of the same name, add missing groups. Raises StateError."""
