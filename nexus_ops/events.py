@@ -33,7 +33,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `message` is set for failures and output, `changes` for changed tasks, `stats` at the end."""
+    """One event. `message` is set for failures and output, `changes` for changed tasks, `stats` at the end.
+
+    `report` is what a module says of its host under that name in its result, for those who asked for it.
+    """
 
     kind: Kind
     host: str = ""
@@ -43,6 +46,7 @@ class Event:
     stats: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     stdout: str = ""
     pid: int = 0
+    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_event(raw: Mapping[str, Any]) -> Event | None:
@@ -59,7 +63,7 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
         case "runner_on_ok":
             if result.get("changed"):
                 return Event(Kind.CHANGED, **common, changes=tuple(_changes(task, result)))
-            return Event(Kind.OK, **common)
+            return Event(Kind.OK, **common, report=result.get("report") or {})
         case "runner_on_skipped":
             return Event(Kind.SKIPPED, **common)
         case "runner_on_failed":

@@ -4,56 +4,43 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nexus_ops.environment import Environment
 from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
-from nexus_ops.intent.model import GitSource, ImageSource, Intent, Node, PathSource, Role, Service, Source, Tls
+from nexus_ops.intent.model import Intent, Node, Role
+from nexus_ops.variables import Document, Unsafe, inventory_variables, portable_path
 
 HEADER = "# Written by nexus-ops from nexus.yml. Edit that file instead; `nexus-ops inventory` writes this one again.\n"
-RETIRED = {Role.WORKER: "retired_worker", Role.LB: "retired_lb"}
-SSH_ARGUMENTS = (
-    """-o {{ ('UserKnownHostsFile="' ~ inventory_dir ~ '/known_hosts"') | quote }}"""
-    " -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
-    " -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
-)
-
-Document = dict[str, Any]
-
-
-class Unsafe(str):
-    """Text of the person that Ansible must not read as a template (YAML tag `!unsafe`)."""
-
-    __slots__ = ()
-
-
-def _literal(text: str) -> str:
-    return Unsafe(text) if "{{" in text or "{%" in text or "{#" in text else text
+RETIRED_NODE = "retired_node"
+RETIRED: dict[str, Role | None] = {"retired_worker": Role.WORKER, "retired_lb": Role.LB, RETIRED_NODE: None}
+"""The groups of machines that have something to be removed: of the role that they lost, or of the whole cluster."""
 
 
 def build_inventory(intent: Intent, folder: Path, previous: Mapping[str, Any] | None = None) -> Document:
     """Return the inventory of `intent` for the environment in `folder`, as Ansible's YAML plugin reads it.
 
     Nodes that `previous` (the last inventory) knew as worker or load balancer, and the intent no more, are kept in the
-    groups `retired_worker` and `retired_lb`, so that the next run stops there what it once started.
+    groups `retired_worker` and `retired_lb`, and machines that left the intent altogether in `retired_node`, so that
+    the next run stops there what it once started.
     """
     hosts: Document = {node.name: _host_variables(node, folder) for node in intent.nodes.values()}
     children: Document = {role.value: {"hosts": {node.name: {} for node in intent.with_role(role)}} for role in Role}
-    for role, group in RETIRED.items():
-        retired = _retired(role, intent, previous or {})
+    for group in RETIRED:
+        retired = _retired(group, intent, previous or {})
         children[group] = {"hosts": {name: {} for name in retired}}
         for name, variables in retired.items():
             hosts.setdefault(name, variables)
-    return {"all": {"vars": _variables(intent, folder), "hosts": hosts, "children": children}}
+    return {"all": {"vars": inventory_variables(intent, folder), "hosts": hosts, "children": children}}
 
 
-def retired_hosts(inventory: Mapping[str, Any]) -> set[str]:
-    """Return the hosts of `inventory` that are there only to be cleaned up, or that lost a role."""
+def retired_hosts(inventory: Mapping[str, Any], groups: Iterable[str] = RETIRED) -> set[str]:
+    """Return the hosts in those `groups` of `inventory` whose members are there to be cleaned up."""
     children = inventory.get("all", {}).get("children", {})
-    return {name for group in RETIRED.values() for name in (children.get(group, {}).get("hosts") or {})}
+    return {name for group in groups for name in (children.get(group, {}).get("hosts") or {})}
 
 
 def render_inventory(inventory: Document) -> str:
@@ -107,18 +94,20 @@ def is_stale(environment: Environment, intent: Intent) -> bool:
     return previous is None or environment.hosts.read_text(encoding="utf-8") != text
 
 
-def refresh_inventory(environment: Environment, intent: Intent, *, cleaned: Collection[str] = ()) -> Document:
+def refresh_inventory(
+    environment: Environment, intent: Intent, *, cleaned: Iterable[str] = (), groups: Iterable[str] = RETIRED
+) -> Document:
     """Write hosts.yml where it differs from what `intent` says, and return it.
 
-    Hosts in `cleaned` are not retired any more. Nobody may read it who may not read nexus.yml, whose `env` it repeats.
+    Hosts in `cleaned` leave those `groups` of retired ones: what had to be removed there is gone. Nobody may read it
+    who may not read nexus.yml, whose `env` it repeats.
     """
     previous = read_inventory(environment.hosts)
-    if previous is not None and cleaned:
-        for role, group in RETIRED.items():
-            for part in (group, role.value):
-                members = previous["all"].get("children", {}).get(part, {}).get("hosts") or {}
-                for name in cleaned:
-                    members.pop(name, None)
+    gone = set(cleaned)
+    groups_before = previous["all"]["children"] if previous is not None else {}
+    for group in groups:
+        for name in gone & set(groups_before.get(group, {}).get("hosts", ())):
+            del groups_before[group]["hosts"][name]
     inventory = build_inventory(intent, environment.folder, previous)
     text = render_inventory(inventory)
     before = 0o644 if previous is None else stat.S_IMODE(environment.hosts.stat().st_mode)
@@ -139,120 +128,25 @@ def _host_variables(node: Node, folder: Path) -> Document:
     return variables
 
 
-def portable_path(path: Path, folder: Path) -> str:
-    """Return `path` relative to the environment's `folder` where it lies in the same project, else as it is.
-
-    An inventory with such paths works from wherever the project is checked out.
-    """
-    if str(path).startswith("~"):
-        return str(path)
-    absolute = path if path.is_absolute() else folder / path
-    project = folder.parent.parent
-    if absolute.is_relative_to(folder):
-        return "{{ inventory_dir }}/" + absolute.relative_to(folder).as_posix()
-    if len(project.parts) > 1 and absolute.is_relative_to(project):
-        return "{{ inventory_dir }}/../../" + absolute.relative_to(project).as_posix()
-    return str(absolute)
-
-
-def _variables(intent: Intent, folder: Path) -> Document:
-    return {
-        "nexus_cluster": intent.cluster,
-        "nexus_intent_sha256": intent.sha256,
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_common_args": SSH_ARGUMENTS,
-        **_load_balancing(intent),
-        **_services(intent, folder),
-    }
-
-
-def _secret(name: str) -> str:
-    return f"{{{{ lookup('ansible.builtin.file', inventory_dir ~ '/secrets/{name}') }}}}"
-
-
-def _load_balancing(intent: Intent) -> Document:
-    ha = intent.ha
-    internal = ha.tls is Tls.INTERNAL
-    return {
-        "caddy_lb_tls": ha.tls.value,
-        "caddy_lb_acme_email": ha.acme.email if ha.acme else "",
-        "caddy_lb_acme_directory": ha.acme.directory if ha.acme else "",
-        "caddy_lb_ca_certificate": _secret("ca.crt") if internal else "",
-        "caddy_lb_ca_key": _secret("ca.key") if internal else "",
-        "caddy_lb_virtual_ip": str(ha.virtual_ip) if ha.virtual_ip else "",
-        "caddy_lb_nodes": {node.name: node.address for node in intent.with_role(Role.LB)},
-        "caddy_lb_services": {
-            service.name: {
-                "domain": service.domain,
-                "upstreams": {name: upstream_address(intent.nodes[name], service) for name in service.nodes},
-                "health": {
-                    "path": service.health.path,
-                    "interval": service.health.interval,
-                    "timeout": service.health.timeout,
-                },
-                "response_timeout": service.response_timeout,
-            }
-            for service in intent.services.values()
-        },
-    }
-
-
-def upstream_address(node: Node, service: Service) -> str:
-    """Return `host:port` of `service` on `node`, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
-    host = f"[{node.address}]" if ":" in node.address else node.address
-    return f"{host}:{service.port}"
-
-
-def _services(intent: Intent, folder: Path) -> Document:
-    allowed = [node.address for node in intent.with_role(Role.LB)]
-    if intent.ha.virtual_ip:
-        allowed.append(str(intent.ha.virtual_ip.ip))
-    return {
-        "service_deploy_allowed_addresses": allowed,
-        "service_deploy_services": {
-            service.name: {
-                "nodes": list(service.nodes),
-                "source": _source(service.source, folder),
-                "setup": _literal(service.setup),
-                "command": _literal(service.command),
-                "port": service.port,
-                "env": {key: _literal(value) for key, value in service.env.items()},
-                "health": {"path": service.health.path, "timeout": service.health.timeout},
-                "drain_timeout": service.drain_timeout,
-            }
-            for service in intent.services.values()
-        },
-    }
-
-
-def _source(source: Source, folder: Path) -> Document:
-    if isinstance(source, PathSource):
-        return {"path": portable_path(source.path, folder)}
-    if isinstance(source, GitSource):
-        return {"git": source.git, "ref": source.ref}
-    if isinstance(source, ImageSource):
-        archive = {"archive": portable_path(source.archive, folder)} if source.archive else {}
-        return {"image": source.image, **archive}
-    return {"archive": source.archive, "sha256": source.sha256}
-
-
-def _retired(role: Role, intent: Intent, previous: Mapping[str, Any]) -> dict[str, Document]:
-    """Return the machines that carried `role` in `previous` and do not now, with how they are reached.
+def _retired(group: str, intent: Intent, previous: Mapping[str, Any]) -> dict[str, Document]:
+    """Return the machines that belong in that `group` of retired ones, with how they are reached.
 
     A machine is known by its address: it may have another name by now, and its name may belong to another machine.
     """
     document = previous.get("all", {})
     children, hosts = document.get("children", {}), document.get("hosts", {})
     nodes = {_machine(node.address): node for node in intent.nodes.values()}
+    role = RETIRED[group]
+    roles = tuple(Role) if role is None else (role,)
     retired: dict[str, Document] = {}
-    for group in (role.value, RETIRED[role]):
-        for name in children.get(group, {}).get("hosts") or {}:
+    for source in (*roles, group):
+        for name in children.get(source, {}).get("hosts") or {}:
             variables = dict(hosts.get(name) or {})
             machine = _machine(str(variables.get("ansible_host", name)))
             node = nodes.get(machine)
             if node is None:
                 retired[f"{name}-at-{machine}" if name in intent.nodes else name] = variables
-            elif role not in node.roles:
+            elif role is not None and role not in node.roles:
                 retired[node.name] = variables
     return retired
 

@@ -14,15 +14,21 @@ from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, UnreachableError, UsageError
 from nexus_ops.events import Event
 from nexus_ops.intent.model import Intent, Role
-from nexus_ops.inventory import refresh_inventory, retired_hosts
+from nexus_ops.inventory import RETIRED, RETIRED_NODE, refresh_inventory, retired_hosts
 from nexus_ops.runner import Outcome, execute, plan_invocation
 from nexus_ops.runs import start_record
-from nexus_ops.secrets import ensure_secrets
+from nexus_ops.secrets import ensure_secrets, require_password_hash
 
-PLAYBOOKS = {"ha": "ha", "all": "site", "bootstrap": "bootstrap"}
+PLAYBOOKS = {
+    "ha": "ha",
+    "monitoring": "monitoring",
+    "monitoring_removed": "monitoring_removed",
+    "all": "site",
+    "bootstrap": "bootstrap",
+}
 
-NEEDED = {"ha": {Role.LB, Role.WORKER}, "all": {Role.LB, Role.WORKER}}
-"""The roles whose nodes a target needs, where it is not all: a manager that is gone stops nobody."""
+CLEANED = {"ha": RETIRED, "all": RETIRED, "monitoring": (RETIRED_NODE,), "monitoring_removed": (RETIRED_NODE,)}
+"""The groups of retired hosts that a target cleans up."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,18 @@ def run_playbook(
 ) -> Result:
     """Run the playbook of `target` and return what came out of it; progress goes to `stream`.
 
-    Raises UsageError for a limit that names nobody, and UnreachableError when a node's host key was never pinned.
+    Raises UsageError for a limit that names nobody and for an encrypted password that was never hashed, and
+    UnreachableError when a node's host key was never pinned.
     """
     from nexus_ops.ui.progress import show_progress
 
     ensure_secrets(environment)
+    needed = needed_roles(intent, target)
+    if target == "monitoring" or (target == "all" and intent.monitoring.enabled):
+        require_password_hash(environment)
     inventory = refresh_inventory(environment, intent)
-    needed = NEEDED.get(target, set(Role))
+    cleaned = CLEANED.get(target, ())
+    retired = retired_hosts(inventory, cleaned)
     nodes = [name for name in select_nodes(intent, inventory, limit) if intent.nodes[name].roles & needed]
     if not nodes:
         roles = ", ".join(sorted(needed))
@@ -105,14 +116,21 @@ def run_playbook(
         except BaseException:
             record.save(result="crashed")
             raise
-    result = judge(record.identifier, outcome, retired_hosts(inventory), {})
+    result = judge(record.identifier, outcome, retired, {})
     record.save(**{"result": result.exit_code.name.lower(), **result.document()})
     if outcome.unreachable and not outcome.interrupted:
         refused = _refused_keys(environment, intent, outcome)
-        result = judge(record.identifier, outcome, retired_hosts(inventory), refused)
-    if target != "bootstrap" and not check and limit is None and result.exit_code is ExitCode.DONE:
-        refresh_inventory(environment, intent, cleaned=retired_hosts(inventory) - set(result.retired_left))
+        result = judge(record.identifier, outcome, retired, refused)
+    if retired and not check and limit is None and result.exit_code is ExitCode.DONE:
+        refresh_inventory(environment, intent, cleaned=retired - set(result.retired_left), groups=cleaned)
     return result
+
+
+def needed_roles(intent: Intent, target: str) -> set[Role]:
+    """Return the roles whose nodes a run of `target` needs. A manager that is gone stops no run without monitoring."""
+    if target == "ha" or (target == "all" and not intent.monitoring.enabled):
+        return {Role.LB, Role.WORKER}
+    return set(Role)
 
 
 def select_nodes(intent: Intent, inventory: dict[str, Any], limit: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import os
 import secrets
 import uuid
 from collections.abc import Callable
@@ -12,46 +12,148 @@ from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nexus_ops.environment import Environment
 
-CA_CERTIFICATE = "ca.crt"
-CA_KEY = "ca.key"
-CA_LIFETIME = datetime.timedelta(days=3650)
+STREAM_NAME = "nexus-parent"
+"""The name in the certificate that all parents share: whoever connects to a parent looks for it."""
+
+PASSWORD = "dashboard_password"  # noqa: S105  a file's name
+PASSWORD_HASH = "dashboard_password.bcrypt"  # noqa: S105
+_BCRYPT_COST = 10
+_BCRYPT_BYTES = 72  # what bcrypt reads of a password
+
+_VAULT = b"$ANSIBLE_VAULT;"
 
 _SINGLE: dict[str, Callable[[], str]] = {
     # GUIDs, because Netdata accepts nothing else as a stream key.
     "stream_api_key": lambda: str(uuid.uuid4()),
     "parent_api_key": lambda: str(uuid.uuid4()),
-    "dashboard_password": lambda: secrets.token_urlsafe(18),
+    PASSWORD: lambda: secrets.token_urlsafe(18),
 }
 
 
 def ensure_secrets(environment: Environment) -> list[str]:
     """Generate the missing secrets of `environment`; return their names. An existing file is never touched.
 
-    There is none for VRRP: version 3 has no authentication (RFC 5798, section 9), the lbs' firewall names the peers.
-    Raises UsageError when half of the certificate authority is missing.
+    Only the hash of the dashboard's password is made again when that was changed. There is none for VRRP: version 3 has
+    no authentication (RFC 5798, section 9), the lbs' firewall names the peers. Raises UsageError when half of a
+    certificate with its key is missing, and for a password that cannot be one.
     """
-    environment.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = environment.secrets
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _keep_out_of_git(environment)
     made = []
     for name, generate in _SINGLE.items():
-        if not (environment.secrets / name).exists():
-            write_atomically(environment.secrets / name, generate() + "\n", mode=0o600)
+        if not (folder / name).exists():
+            _write(folder / name, generate() + "\n")
             made.append(name)
-    present = [name for name in (CA_KEY, CA_CERTIFICATE) if (environment.secrets / name).exists()]
-    if len(present) == 1:
-        (missing,) = {CA_KEY, CA_CERTIFICATE} - set(present)
+    made += _ensure_password_hash(folder)
+    if not _has_pair(folder, "ca", "clients then have to trust a new authority"):
+        from nexus_ops.certificates import make_authority
+
+        made += _write_pair(folder, "ca", make_authority(f"Nexus Ops {environment.name} root CA", path_length=1))
+    return made + _ensure_stream_certificates(environment)
+
+
+def require_password_hash(environment: Environment) -> None:
+    """Raise UsageError when the dashboard's password is encrypted and its hash was never made."""
+    if not (environment.secrets / PASSWORD_HASH).exists():
+        path = environment.secrets / PASSWORD
         raise UsageError(
-            f"{environment.secrets / missing} is missing, and {present[0]} is there",
-            next_step="restore it from your backup, or remove both: clients then have to trust a new authority",
+            f"{path} is encrypted, and the hash of it that the dashboard needs is not there",
+            next_step=f"run: ansible-vault decrypt {path}; then this again; then you may encrypt it again",
         )
-    if not present:
-        certificate, key = _certificate_authority(environment.name)
-        write_atomically(environment.secrets / CA_KEY, key, mode=0o600)
-        write_atomically(environment.secrets / CA_CERTIFICATE, certificate, mode=0o600)
-        made += [CA_KEY, CA_CERTIFICATE]
-    return made
+
+
+def _ensure_password_hash(folder: Path) -> list[str]:
+    """Make the hash where it is missing or not that of the password any more; an encrypted password stays unread."""
+    password, hashed = folder / PASSWORD, folder / PASSWORD_HASH
+    # The time of the last change of the file itself cannot be set by hand. Checking a hash takes 50 ms: only then.
+    if hashed.exists() and hashed.stat().st_ctime_ns > password.stat().st_ctime_ns:
+        return []
+    text = password.read_bytes().rstrip(b"\r\n")
+    if text.startswith(_VAULT):
+        return []
+    if not text or len(text) > _BCRYPT_BYTES or b"\0" in text or b"\n" in text:
+        raise UsageError(
+            f"{password} holds no password: it must be one line of at most {_BCRYPT_BYTES} bytes",
+            next_step="write another one, or remove the file: then one is made",
+        )
+    import bcrypt
+
+    known = hashed.read_bytes().strip() if hashed.exists() else b""
+    if known.startswith(_VAULT):
+        raise UsageError(
+            f"{hashed} is encrypted, and {password.name} was changed since",
+            next_step=f"remove {hashed}: it is made again",
+        )
+    try:
+        is_same = bcrypt.checkpw(text, known)
+    except ValueError:  # no hash at all
+        is_same = False
+    if is_same:
+        os.utime(hashed)
+        return []
+    _write(hashed, bcrypt.hashpw(text, bcrypt.gensalt(_BCRYPT_COST)).decode() + "\n")
+    return [PASSWORD_HASH]
+
+
+def _ensure_stream_certificates(environment: Environment) -> list[str]:
+    """Make the authority of the streams and the parents' certificate: the nodes trust it for nothing else."""
+    folder = environment.secrets
+    authority = _has_pair(folder, "stream_ca", "the nodes get a new authority with the next run")
+    leaf = _has_pair(folder, "stream", "a new certificate is made")
+    if leaf and authority:
+        return []
+    if leaf:
+        raise UsageError(
+            f"{folder / 'stream_ca.crt'} and its key are missing, and stream.crt is there",
+            next_step="restore them from your backup, or remove stream.crt and stream.key too: all four are made again",
+        )
+    from nexus_ops.certificates import issue_certificate, make_authority
+
+    made = []
+    if not authority:
+        name = f"Nexus Ops {environment.name} stream CA"
+        made = _write_pair(folder, "stream_ca", make_authority(name, path_length=0))
+    try:
+        certificate, key = ((folder / f"stream_ca.{ending}").read_text(encoding="utf-8") for ending in ("crt", "key"))
+        issued = issue_certificate(certificate, key, STREAM_NAME)
+    except ValueError:
+        raise UsageError(
+            f"{folder / 'stream_ca.key'} cannot sign a new stream.crt: encrypted, or not the key of stream_ca.crt",
+            next_step="decrypt it for this run, or restore stream.crt and stream.key",
+        ) from None
+    return made + _write_pair(folder, "stream", issued)
+
+
+def _has_pair(folder: Path, name: str, otherwise: str) -> bool:
+    """Return whether certificate and key `name` are there. Raises UsageError when only one of them is.
+
+    `otherwise` says what happens when both are removed.
+    """
+    names = (f"{name}.key", f"{name}.crt")
+    present = [name for name in names if (folder / name).exists()]
+    if len(present) == 1:
+        (missing,) = set(names) - set(present)
+        raise UsageError(
+            f"{folder / missing} is missing, and {present[0]} is there",
+            next_step=f"restore it from your backup, or remove both: {otherwise}",
+        )
+    return bool(present)
+
+
+def _write_pair(folder: Path, name: str, pair: tuple[str, str]) -> list[str]:
+    certificate, key = pair
+    _write(folder / f"{name}.key", key)
+    _write(folder / f"{name}.crt", certificate)
+    return [f"{name}.key", f"{name}.crt"]
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, text, mode=0o600)
 
 
 def _keep_out_of_git(environment: Environment) -> None:
@@ -61,47 +163,3 @@ def _keep_out_of_git(environment: Environment) -> None:
     inner = environment.secrets / ".gitignore"
     if not inner.exists():
         write_atomically(inner, "*\n", mode=0o600)
-
-
-def _certificate_authority(name: str) -> tuple[str, str]:
-    """Return a self-signed root certificate and its key, both PEM (RFC 5280 constraints, ECDSA P-256)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Nexus Ops {name} root CA")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + CA_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-        .add_extension(
-            x509.KeyUsage(
-                digital_signature=False,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=True,
-                encipher_only=False,
-                decipher_only=False,
-            ),
-            critical=True,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return (
-        certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
-    )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
-from nexus_ops.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from nexus_ops.operation import Result
-
-Limit = Annotated[str | None, typer.Option(help="Only these nodes or groups (Ansible's pattern; ! leaves out).")]
+from nexus_ops.cli.options import AsJson, Check, Limit, Yes
+from nexus_ops.cli.running import Order, change, finish, run
+from nexus_ops.errors import ExitCode
 
 
 class Target(StrEnum):
@@ -33,13 +28,20 @@ def plan(
     as_json: AsJson = False,
 ) -> int:
     """Show what apply would change, per node, without changing anything. Exit 4 when changes are pending."""
-    application = _start(context, as_json, target)
+    application: Application = context.obj
+    application.json = as_json
+    command = f"plan {target.value}"
+    order = Order(target.value, command, limit)
+    if target is Target.MONITORING:
+        from nexus_ops.cli.monitor import enabling_order
+
+        order = enabling_order(application, command, limit)
     from nexus_ops.plan import pending_changes, plan_document
 
-    result = _run(application, target, f"plan {target.value}", check=True, limit=limit)
-    changes = pending_changes(result)
+    result = run(application, order, application.intent, check=True)
     if result.exit_code is not ExitCode.DONE:
-        return _finish(application, result)
+        return finish(application, result)
+    changes = pending_changes(result)
     if as_json:
         application.answer(plan_document(changes))
     else:
@@ -52,56 +54,18 @@ def plan(
 def apply(
     context: typer.Context,
     target: Annotated[Target, typer.Argument(help="What to apply.")],
-    check: Annotated[bool, typer.Option("--check", help="Run in check mode: change nothing.")] = False,
+    check: Check = False,
     limit: Limit = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:
-    """Make the machines what the intent says."""
-    application = _start(context, as_json, target)
-    if not check and not yes:
-        application.require_terminal()
-        from nexus_ops.plan import pending_changes
-        from nexus_ops.ui.changes import show_changes
-
-        planned = _run(application, target, f"plan {target.value}", check=True, limit=limit)
-        if planned.exit_code is not ExitCode.DONE:
-            return _finish(application, planned)
-        show_changes(application, pending_changes(planned))
-        if not application.confirm(f"Apply {target.value} to {application.environment.name}?", yes=False):
-            application.complain("nothing was changed")
-            return ExitCode.FAILED
-    command = f"apply {target.value}{' --check' if check else ''}"
-    return _finish(application, _run(application, target, command, check=check, limit=limit))
-
-
-def _start(context: typer.Context, as_json: bool, target: Target) -> Application:
+    """Make the machines what the intent says. `apply monitoring` is the same as `monitor enable`."""
     application: Application = context.obj
     application.json = as_json
+    command = f"apply {target.value}"
     if target is Target.MONITORING:
-        raise UsageError("monitoring comes with a later version", next_step="use ha or all")
-    return application
+        from nexus_ops.cli.monitor import enable_monitoring
 
-
-def _run(application: Application, target: Target, command: str, *, check: bool, limit: str | None) -> Result:
-    from nexus_ops.operation import run_playbook
-
-    return run_playbook(
-        application.environment,
-        application.intent,
-        target.value,
-        command=command,
-        stream=sys.stderr if application.json else sys.stdout,
-        check=check,
-        limit=limit,
-        verbosity=application.verbosity,
-    )
-
-
-def _finish(application: Application, result: Result) -> ExitCode:
-    from nexus_ops.ui.results import show_result
-
-    show_result(application, result)
-    if application.json:
-        application.answer(result.document())
-    return result.exit_code
+        return enable_monitoring(application, command, check=check, limit=limit, yes=yes)
+    question = f"Apply {target.value} to {application.environment.name}?"
+    return change(application, Order(target.value, command, limit), question=question, check=check, yes=yes)

@@ -14,9 +14,12 @@ from nexus_ops import __version__
 from nexus_ops.cli.app import Application
 from nexus_ops.cli.apply import apply, plan
 from nexus_ops.cli.bootstrap import bootstrap
+from nexus_ops.cli.dashboard import dashboard
 from nexus_ops.cli.demo import demo
+from nexus_ops.cli.deploy import deploy
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
+from nexus_ops.cli.monitor import monitor
 from nexus_ops.cli.node import node
 from nexus_ops.cli.runs import runs
 from nexus_ops.cli.sandbox import sandbox
@@ -31,9 +34,9 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, bootstrap, inventory, plan, apply, demo):
+for command in (init, bootstrap, inventory, plan, apply, deploy, dashboard, demo):
     cli.command()(command)
-for group in (node, runs):
+for group in (node, monitor, runs):
     cli.add_typer(group)
 cli.add_typer(sandbox, name="sandbox")
 

@@ -38,7 +38,7 @@ def build_intent(draft: Draft, sha256: str) -> Intent:
         nodes={name: _node(draft, name) for name in draft.nodes},
         ha=_ha(draft.ha),
         services={name: _service(draft, name) for name in draft.services},
-        monitoring=_monitoring(draft.monitoring),
+        monitoring=_monitoring(draft.monitoring, enabled=draft.is_monitored),
         sha256=sha256,
     )
 
@@ -101,11 +101,12 @@ def _source(draft: Draft, section: Section) -> Source:
             return ImageSource(section["image"], None if archive is None else draft.local_path(archive))
 
 
-def _monitoring(section: Section) -> Monitoring:
+def _monitoring(section: Section, *, enabled: bool) -> Monitoring:
     dashboard = dict(section.get("dashboard") or {})
     if "domain" in dashboard:
         dashboard["domain"] = dashboard["domain"].lower()
     return Monitoring(
+        enabled=enabled,
         retention_days=int(section.get("retention_days", Monitoring.retention_days)),
         dashboard=Dashboard(**dashboard),
         webhook=(section.get("alerts") or {}).get("webhook", ""),

@@ -120,7 +120,9 @@ def _check_acme(draft: Draft) -> Iterator[Fault]:
     if any(draft.is_unusable(("services", name, "domain")) for name in draft.services):
         return
     domains = [service.get("domain") for service in draft.services.values()]
-    if not any([*domains, (draft.monitoring.get("dashboard") or {}).get("domain")]):
+    if draft.is_monitored:
+        domains.append((draft.monitoring.get("dashboard") or {}).get("domain"))
+    if not any(domains):
         message = "tls: acme gets certificates for domains, and no service and no dashboard has one"
         yield draft.fault(path, message, "give a service a domain, or write tls: internal")
 
@@ -138,9 +140,22 @@ def _check_keys(draft: Draft) -> Iterator[Fault]:
 def _check_monitoring(draft: Draft) -> Iterator[Fault]:
     if not draft.roles_known:
         return
-    if draft.has_section("monitoring") and not draft.names_with_role(Role.MANAGER):
+    managers = draft.names_with_role(Role.MANAGER)
+    if draft.is_monitored and not managers:
         message = "monitoring keeps its data on managers, and no node has the role manager"
-        yield draft.fault(("monitoring",), message, "give a node the role manager, or remove the section")
+        remedy = "give a node the role manager"
+        if draft.wants_monitoring:
+            yield draft.fault(("monitoring",), message, f"{remedy}, or remove the section")
+        else:
+            yield draft.fault(("nodes",), message, remedy)
+    for name in managers if draft.is_monitored and len(draft.nodes) > 1 else ():
+        text = draft.nodes[name].get("address", "")
+        if text and parse_address(text) is None and _is_host_name(text):
+            message = f"the other nodes send their metrics to manager {name}, and '{text}' is no IP address"
+            remedy = "write the IP address by which they reach it"
+            if draft.wants_monitoring:
+                remedy += ", or enabled: false below monitoring"
+            yield draft.fault(("nodes", name, "address"), message, remedy)
     dashboard = draft.monitoring.get("dashboard") or {}
     if "domain" in dashboard and not draft.lbs:
         message = "the load balancers serve the dashboard's domain, and no node has the role lb"

@@ -29,9 +29,10 @@ def parse_address(text: str) -> IPAddress | None:
 class Draft:
     """The sections of a document without the values at `unusable` paths. Sections that are empty or missing are {}."""
 
-    def __init__(self, document: Document, unusable: set[Path]) -> None:
-        """Keep `document`; nothing of it is changed."""
+    def __init__(self, document: Document, unusable: set[Path], *, assume_monitoring: bool = False) -> None:
+        """Keep `document`; nothing of it is changed. With `assume_monitoring` it is read as if that were enabled."""
         self.document = document
+        self._assume_monitoring = assume_monitoring
         self.folder = document.file.absolute().parent
         self._unusable = {_whole_list(path) for path in unusable}
         self._value = self._without_unusable(document.value, ())
@@ -62,6 +63,16 @@ class Draft:
     def has_section(self, name: str) -> bool:
         """Return whether the file has a section `name` that says something."""
         return bool(self._value.get(name))
+
+    @property
+    def wants_monitoring(self) -> bool:
+        """Whether the file says that nodes are watched: the section says something, and not `enabled: false`."""
+        return self.has_section("monitoring") and bool(self.monitoring.get("enabled", True))
+
+    @property
+    def is_monitored(self) -> bool:
+        """Whether nodes are watched, in the file or because that is assumed."""
+        return self._assume_monitoring or self.wants_monitoring
 
     @cached_property
     def roles_known(self) -> bool:

@@ -81,6 +81,60 @@ def remove_node(text: str, name: str) -> tuple[str, list[str]]:
     return text, touched
 
 
+def set_monitoring(text: str, *, enabled: bool) -> str:
+    """Return `text` with `monitoring.enabled` as it is to be, unchanged where it means that already.
+
+    Raises UsageError when the edit would change anything else; IntentError for no YAML.
+    """
+    wanted = copy.deepcopy(parse_document(text.encode(), _FILE).value)
+    section = (wanted.get("monitoring") if isinstance(wanted, dict) else None) or {}
+    if (bool(section) and section.get("enabled", True)) == enabled:
+        return text
+    word = "true" if enabled else "false"
+    edited = _with_monitoring(text, f"enabled: {word}", word)
+    wanted["monitoring"] = {**section, "enabled": enabled}
+    _require(edited, wanted, f"write under monitoring: enabled: {word}")
+    return edited
+
+
+def _with_monitoring(text: str, entry: str, word: str) -> str:
+    """Return `text` with `entry`, `enabled: WORD`, in its section monitoring: changed, added, or section and all."""
+    document = yaml.compose(text, yaml.SafeLoader)
+    if not isinstance(document, yaml.MappingNode) or not document.value:
+        raise UsageError("nexus.yml says nothing", next_step="make one: nexus-ops init")
+    keys = {key.value: key for key, _ in document.value}
+    section = _get(document, "monitoring")
+    newline = "\r\n" if "\r\n" in text else "\n"
+    indent = " " * document.value[0][0].start_mark.column
+    if section is None and document.flow_style:
+        return _spliced(text, document.value[-1][1].end_mark.index, f", monitoring: {{{entry}}}")
+    if section is None:
+        return f"{text.rstrip()}{newline}{newline}{indent}monitoring:{newline}{indent}  {entry}{newline}"
+    begin, end = section.start_mark.index, section.end_mark.index
+    known = _get(section, "enabled")
+    if known is not None:
+        return _spliced(text, known.start_mark.index, word, known.end_mark.index)
+    inner = f"{indent}  "
+    if isinstance(section, yaml.MappingNode) and section.value:
+        first = section.value[0][0].start_mark
+        if section.flow_style:
+            return _spliced(text, first.index, f"{entry}, ")
+        inner = " " * first.column
+    elif begin < end:  # {} or null, as it is written
+        return _spliced(text, begin, f"{{{entry}}}", end)
+    colon = text.index(":", keys["monitoring"].end_mark.index) + 1
+    if document.flow_style:
+        return _spliced(text, colon, f" {{{entry}}}")
+    line = text.find("\n", colon)
+    rest = text[colon:] if line < 0 else text[colon : line + 1]
+    return f"{text[:colon]}{rest.rstrip()}{newline}{inner}{entry}{newline}{text[colon + len(rest) :]}"
+
+
+def _spliced(text: str, begin: int, new: str, end: int | None = None) -> str:
+    """Return `text` with `new` in place of what stands from `begin` to `end`, by default nothing."""
+    return f"{text[:begin]}{new}{text[begin if end is None else end :]}"
+
+
 def scalar(value: str | int) -> str:
     """Return how `value` is written inside braces: in quotes where YAML would read something else."""
     text = str(value)

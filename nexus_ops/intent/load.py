@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from nexus_ops.intent.model import Intent
 
 
-def load_intent(path: Path) -> Intent:
-    """Return the intent in the file at `path`. Raises IntentError with all its faults, an unreadable file included."""
+def load_intent(path: Path, *, assume_monitoring: bool = False) -> Intent:
+    """Return the intent in the file at `path`; with `assume_monitoring` as it would be if monitoring were enabled.
+
+    Raises IntentError with all its faults, an unreadable file included.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -27,10 +30,10 @@ def load_intent(path: Path) -> Intent:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise IntentError([Fault(path, 1, f"cannot be read: {reason}", "make it a file that you may read")]) from None
-    return parse_intent(data, path)
+    return parse_intent(data, path, assume_monitoring=assume_monitoring)
 
 
-def parse_intent(data: bytes, path: Path) -> Intent:
+def parse_intent(data: bytes, path: Path, *, assume_monitoring: bool = False) -> Intent:
     """Return the intent that `data` would be as the content of `path`, which need not exist.
 
     Paths inside are relative to the folder of `path`. Raises IntentError with all faults.
@@ -39,7 +42,7 @@ def parse_intent(data: bytes, path: Path) -> Intent:
     faults, unusable = check_schema(document)
     if () in unusable:
         raise IntentError([*document.faults, *faults])
-    draft = Draft(document, unusable)
+    draft = Draft(document, unusable, assume_monitoring=assume_monitoring)
     faults = [*document.faults, *faults, *check_rules(draft)]
     if faults:
         raise IntentError(faults)

@@ -133,8 +133,9 @@ class Dashboard:
 
 @dataclass(frozen=True)
 class Monitoring:
-    """What is kept and where alerts go. An empty `webhook`: nowhere."""
+    """Whether nodes are watched, what is kept, and where alerts go. An empty `webhook`: nowhere."""
 
+    enabled: bool = False
     retention_days: int = 14
     dashboard: Dashboard = field(default_factory=Dashboard)
     webhook: str = ""
