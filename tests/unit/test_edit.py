@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nexus_ops.errors import UsageError
-from nexus_ops.intent.edit import add_node, remove_node
+from nexus_ops.intent.edit import add_node, remove_node, set_monitoring
 
 TEXT = """\
 # head
@@ -136,3 +136,73 @@ def test_windows_line_ends_stay() -> None:
     added = add_node(text, "w3", "192.0.2.33", ["worker"], {})
     assert added.count("\n") == added.count("\r\n") == text.count("\r\n") + 1
     assert remove_node(added, "w3")[0] == text
+
+
+HEAD = "cluster: test\n# the machines\nnodes:\n  w1: {address: 192.0.2.31, roles: [worker]}  # mine\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (HEAD, HEAD + "\nmonitoring:\n  enabled: true\n"),
+        (HEAD.rstrip("\n"), HEAD + "\nmonitoring:\n  enabled: true\n"),
+        (HEAD + "monitoring:\n", HEAD + "monitoring:\n  enabled: true\n"),
+        (HEAD + "monitoring:", HEAD + "monitoring:\n  enabled: true\n"),
+        (
+            "monitoring:  # later\n  # retention_days: 7\n" + HEAD,
+            "monitoring:  # later\n  enabled: true\n  # retention_days: 7\n" + HEAD,
+        ),
+        ("monitoring: {}  # later\n" + HEAD, "monitoring: {enabled: true}  # later\n" + HEAD),
+        ("monitoring: ~\n" + HEAD, "monitoring: {enabled: true}\n" + HEAD),
+        (
+            "monitoring:\n  retention_days: 7\n  enabled: no   # for now\n" + HEAD,
+            "monitoring:\n  retention_days: 7\n  enabled: true   # for now\n" + HEAD,
+        ),
+        ("monitoring: {enabled: false, retention_days: 7}\n", "monitoring: {enabled: true, retention_days: 7}\n"),
+        ("{cluster: test}\n", "{cluster: test, monitoring: {enabled: true}}\n"),
+        ("{cluster: test, monitoring: }\n", "{cluster: test, monitoring: {enabled: true} }\n"),
+        ("  cluster: test\n  ssh: {}\n", "  cluster: test\n  ssh: {}\n\n  monitoring:\n    enabled: true\n"),
+        ("monitoring: {retention_days: 7}\n", "monitoring: {retention_days: 7}\n"),
+        ("monitoring: {enabled: true}\n", "monitoring: {enabled: true}\n"),
+    ],
+)
+def test_monitoring_is_enabled_where_it_is_not(before: str, after: str) -> None:
+    assert set_monitoring(before, enabled=True) == after
+    crlf = set_monitoring(before.replace("\n", "\r\n"), enabled=True)
+    assert crlf == after.replace("\n", "\r\n") or "\n" not in before
+    assert set_monitoring(after, enabled=True) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (HEAD, HEAD),
+        (HEAD + "monitoring:\n", HEAD + "monitoring:\n"),
+        (
+            "monitoring:\n    # days\n    retention_days: 7\n" + HEAD,
+            "monitoring:\n    enabled: false\n    # days\n    retention_days: 7\n" + HEAD,
+        ),
+        ("monitoring: {retention_days: 7}\n", "monitoring: {enabled: false, retention_days: 7}\n"),
+        ("monitoring:\n  enabled: true  # yes\n", "monitoring:\n  enabled: false  # yes\n"),
+        ("monitoring: {enabled: off}\n", "monitoring: {enabled: off}\n"),
+    ],
+)
+def test_monitoring_is_disabled_where_it_is_enabled(before: str, after: str) -> None:
+    assert set_monitoring(before, enabled=False) == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yes: &on true\nmonitoring: {enabled: *on}\n",
+        "a: &m {retention_days: 7}\nmonitoring: *m\n",
+    ],
+)
+def test_an_edit_of_monitoring_that_would_damage_the_rest_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="nothing was changed"):
+        set_monitoring(text, enabled=False)
+
+
+def test_monitoring_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="says nothing"):
+        set_monitoring("{}\n", enabled=True)

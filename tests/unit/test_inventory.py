@@ -13,12 +13,12 @@ from nexus_ops.intent.write import write_intent
 from nexus_ops.inventory import (
     build_inventory,
     is_stale,
-    portable_path,
     read_inventory,
     refresh_inventory,
     render_inventory,
     retired_hosts,
 )
+from nexus_ops.variables import portable_path
 
 
 def test_groups_and_hosts(environment: Environment, intent: Intent) -> None:
@@ -29,6 +29,7 @@ def test_groups_and_hosts(environment: Environment, intent: Intent) -> None:
         "worker": ["w1", "w2"],
         "retired_worker": [],
         "retired_lb": [],
+        "retired_node": [],
     }
     assert inventory["hosts"]["w1"] == {"ansible_host": "192.0.2.31", "ansible_user": "ops"}
     assert inventory["hosts"]["w2"] == {"ansible_host": "192.0.2.32", "ansible_user": "root", "ansible_port": 2222}

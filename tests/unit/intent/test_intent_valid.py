@@ -62,7 +62,7 @@ def test_the_example_says_everything() -> None:
         )
     }
     assert intent.monitoring == Monitoring(
-        14, Dashboard("status.example.com", "admin"), "https://alerts.example.com/hook"
+        True, 14, Dashboard("status.example.com", "admin"), "https://alerts.example.com/hook"
     )
     assert len(intent.sha256) == 64
 
