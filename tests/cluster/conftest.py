@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.measure import MEASUREMENTS, Measurement, wait_until
+from tests.cluster.measure import FIGURES, MEASUREMENTS, Measurement, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the faults cost."""
+    """Print what was measured."""
     if MEASUREMENTS:
         terminalreporter.section("what each fault cost (GETs: 100 fast and 8 slow a second, a new connection each)")
         terminalreporter.write_line(Measurement.heading())
         for measurement in MEASUREMENTS:
             terminalreporter.write_line(measurement.row())
+    if FIGURES:
+        terminalreporter.section("what the monitoring costs, and how soon it knows")
+        for figure in FIGURES:
+            terminalreporter.write_line(figure.row())
 
 
 @contextmanager

@@ -140,6 +140,27 @@ class Measurement:
 MEASUREMENTS: list[Measurement] = []
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table of the monitoring: what was measured, and what it has to be."""
+
+    what: str
+    measured: str
+    objective: str = ""
+
+    def row(self) -> str:
+        """Return the row."""
+        return f"{self.what:64}{self.measured:>44}  {self.objective}".rstrip()
+
+
+FIGURES: list[Figure] = []
+
+
+def note(what: str, measured: str, objective: str = "") -> None:
+    """Put a figure into the table at the end of the session."""
+    FIGURES.append(Figure(what, measured, objective))
+
+
 def wait_until(what: str, deadline: float, condition: Callable[[], object], *, interval: float = 0.2) -> float:
     """Return after how many seconds `condition` held; fails when it does not within `deadline` seconds."""
     start = time.monotonic()

@@ -1,0 +1,1 @@
+"""Tests of the monitoring: one cluster for all of them, in the order that conftest.py gives them."""
