@@ -71,7 +71,6 @@ def _load_balancing(intent: Intent) -> Document:
         "caddy_lb_ca_certificate": _secret("ca.crt") if internal else "",
         "caddy_lb_ca_key": _secret("ca.key") if internal else "",
         "caddy_lb_virtual_ip": str(ha.virtual_ip) if ha.virtual_ip else "",
-        "caddy_lb_dashboard_domain": intent.monitoring.dashboard.domain if intent.monitoring.enabled else "",
         "caddy_lb_nodes": {node.name: node.address for node in intent.with_role(Role.LB)},
         "caddy_lb_services": {
             service.name: {

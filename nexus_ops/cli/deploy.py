@@ -9,8 +9,7 @@ import typer
 from nexus_ops.cli.app import Application
 from nexus_ops.cli.options import AsJson, Check, Limit, Yes
 from nexus_ops.errors import UsageError
-
-MONITORING = "monitoring"
+from nexus_ops.intent.service_checks import RESERVED_NAME as MONITORING
 
 
 def deploy(

@@ -77,12 +77,8 @@ def enabling_order(application: Application, command: str, limit: str | None) ->
     """Return what to run so that the nodes are monitored. Raises IntentError when they cannot be."""
     from nexus_ops.switch import require_watchable
 
-    intent = application.intent
     require_watchable(application.environment)
-    domain = intent.monitoring.dashboard.domain
-    # hosts.yml has none while monitoring is off, and the plan is to show what will be.
-    variables = {"caddy_lb_dashboard_domain": domain} if domain and not intent.monitoring.enabled else {}
-    return Order("monitoring", command, limit, variables)
+    return Order("monitoring", command, limit)
 
 
 def enable_monitoring(application: Application, command: str, *, check: bool, limit: str | None, yes: bool) -> ExitCode:

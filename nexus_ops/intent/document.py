@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from nexus_ops.errors import Fault, IntentError
-from nexus_ops.intent.syntax import explain
+from nexus_ops.intent.syntax import TOO_DEEP, explain
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -158,7 +158,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), line)
         if len(path) > MAX_DEPTH:
-            self._refuse(line, "this is nested too deeply", "close the brackets, or indent less")
+            self._refuse(line, *TOO_DEEP)
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, line)
         elif isinstance(event, yaml.SequenceStartEvent):

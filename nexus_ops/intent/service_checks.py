@@ -19,6 +19,8 @@ LB_PORTS = frozenset({80, 443, 2019})
 NETDATA_PORT = 19999
 # Of the environment's folder.
 PRIVATE_FOLDERS = ("secrets", "runs", ".cache")
+# What `nexus-ops deploy` takes beside services.
+RESERVED_NAME = "monitoring"
 
 
 def check_services(draft: Draft) -> Iterator[Fault]:
@@ -29,6 +31,9 @@ def check_services(draft: Draft) -> Iterator[Fault]:
     yield from _check_placement(draft)
     yield from _check_ports(draft)
     yield from _check_domains(draft)
+    if RESERVED_NAME in draft.services:
+        message = f"no service can be called '{RESERVED_NAME}': 'nexus-ops deploy {RESERVED_NAME}' means something else"
+        yield draft.fault(("services", RESERVED_NAME), message, "choose another name")
     for name, service in draft.services.items():
         if "PORT" in (service.get("env") or {}):
             path = ("services", name, "env", "PORT")

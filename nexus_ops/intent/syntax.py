@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 _CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]"
 
+TOO_DEEP = ("this is nested too deeply", "close the brackets, or indent less")
+
 _MISFIT = (
     "this line does not fit those above",
     "indent the keys of one section alike, close brackets once, and begin list items with '- '",
@@ -31,6 +33,7 @@ _EXPLANATIONS = {
         "a backslash in double quotes has no meaning here",
         "use single quotes, or write two backslashes",
     ),
+    "exceeded maximum nesting depth": (False, *TOO_DEEP),  # libyaml's own limit
     "did not find expected": (False, *_MISFIT),
     "expected <block end>": (False, *_MISFIT),  # the parser in Python
     "block sequence entries are not allowed": (False, *_MISFIT),

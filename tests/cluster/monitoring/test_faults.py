@@ -1,4 +1,4 @@
-"""Children that are killed, cut off or given what the parents refuse, all at once: each is told by name and with its reason."""
+"""Children that are killed, cut off or given what the parents refuse, all at once: each by name and with its reason."""
 
 from __future__ import annotations
 

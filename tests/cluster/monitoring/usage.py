@@ -1,7 +1,7 @@
 """Says what units cost on the host it runs on: memory, and processor time over some seconds.
 
-`podman exec -i nexus-NAME-w1 python3 - SECONDS UNIT... < usage.py` prints one JSON object: for each unit `cpu` (percent of
-a core), `rss` and `pss` (MiB, at the end) and `processes`, of all processes in the unit's control group together.
+`podman exec -i nexus-NAME-w1 python3 - SECONDS UNIT... < usage.py` prints one JSON object: for each unit `cpu` (percent
+of a core), `rss` and `pss` (MiB, at the end) and `processes`, of all processes in the unit's control group together.
 Processor time is that of living processes and of those that ended meanwhile.
 """
 
