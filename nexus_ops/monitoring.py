@@ -188,14 +188,14 @@ def _parent(name: str, replies: Replies) -> ParentStatus:
     view = _view(name, replies)
     if "nodes" in view:
         return ParentStatus(True, view["version"], others=tuple(view["others"]))
-    reason = _no_answer(name, replies)
+    reason = no_answer(name, replies)
     if reason:
         return ParentStatus(False, reason=reason, silent=True)
     sender = replies.reports[name].get("sender") or {}
     return ParentStatus(False, reason=_not_running(sender) or view.get("problem", "its API was not asked"))
 
 
-def _no_answer(name: str, replies: Replies) -> str:
+def no_answer(name: str, replies: Replies) -> str:
     """Return why nothing is known from `name` itself, empty when something is."""
     if name in replies.reports:
         return ""
@@ -218,7 +218,7 @@ def _not_running(sender: Mapping[str, Any]) -> str:
 
 def _reason(name: str, seen: Mapping[str, Seen], intent: Intent, replies: Replies) -> str:
     """Return why `name` is not live on all parents that could be asked, as far as it can be known."""
-    missing = _no_answer(name, replies)
+    missing = no_answer(name, replies)
     if missing:
         asked = name in replies.silent or name in replies.failed
         return missing if asked else ""

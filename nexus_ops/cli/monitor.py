@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nexus_ops.cli import monitor_status
+from nexus_ops.cli import monitor_status, monitor_test_alert
 from nexus_ops.cli.options import AsJson, Check, Limit, Yes
 from nexus_ops.cli.running import Order, change
 from nexus_ops.errors import ExitCode
@@ -19,6 +19,7 @@ monitor = typer.Typer(
 )
 
 monitor.command()(monitor_status.status)
+monitor.command("test-alert")(monitor_test_alert.send)
 
 
 @monitor.command()
