@@ -1,4 +1,4 @@
-"""The demo: a sandbox, a sample service on it, and its URL behind the floating IP."""
+"""The demo: a sandbox, a sample service and monitoring on it, and their URLs behind the floating IP."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nexus_ops.content import find_content
+from nexus_ops.dashboard import Candidate, resolve_dashboard
 from nexus_ops.environment import Environment
 from nexus_ops.errors import NexusError, UsageError
 from nexus_ops.files import read_text
 from nexus_ops.intent.document import parse_document
+from nexus_ops.intent.edit import set_monitoring
 from nexus_ops.intent.load import load_intent
 from nexus_ops.intent.model import Intent
 from nexus_ops.intent.write import write_intent
@@ -21,7 +23,7 @@ from nexus_ops.sandbox.topology import Request
 
 SSH_USER = "ops"
 ANSWER_PATIENCE = 30.0
-"""Seconds that the service has to answer behind the floating IP once everything is applied."""
+"""Seconds that the service, and then the dashboard, has to answer once everything is applied."""
 
 SERVICES = """
 # The demo's service: a small web server on every worker, for every host name.
@@ -54,7 +56,7 @@ def start_sandbox(environment: Environment, say: Callable[[str], None]) -> Inten
     text = read_text(environment.intent)
     if not _has_services(environment):
         text = text.replace(SERVICES_HINT, "").rstrip("\n") + "\n" + SERVICES
-    return write_intent(environment, text)
+    return write_intent(environment, set_monitoring(text, enabled=True))
 
 
 def _check_services(environment: Environment) -> None:
@@ -100,3 +102,18 @@ def ask_service(environment: Environment, intent: Intent) -> Answers:
             next_step=f"look at: nexus-ops --env {environment.name} runs show last",
         )
     return Answers(url, tuple(sorted(texts)))
+
+
+def find_dashboard(environment: Environment, intent: Intent) -> Candidate:
+    """Return where the dashboard answers. Raises NexusError when it does not within `ANSWER_PATIENCE` seconds."""
+    deadline = time.monotonic() + ANSWER_PATIENCE
+    while True:
+        found = resolve_dashboard(environment, intent)
+        if found.chosen is not None:
+            return found.chosen
+        if time.monotonic() > deadline:
+            raise NexusError(
+                f"the dashboard does not answer: {found.tried[0].reason}",
+                next_step=f"look at: nexus-ops --env {environment.name} monitor status",
+            )
+        time.sleep(0.5)

@@ -6,10 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.cluster.cluster import BOOT_SECONDS, WEB_PORT
-from tests.cluster.measure import MIX, wait_until
+from tests.cluster.measure import MIX, note, wait_until
+from tests.cluster.monitoring.monitored import complete
 
 if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
+
+LIVE_SECONDS = 60.0
 
 
 def test_nodes_are_managed_as_a_user_who_is_not_root(three: Cluster) -> None:
@@ -54,3 +57,18 @@ def test_the_loss_of_a_node_that_is_everything_is_over_within_a_second(three: Cl
     assert not load.report.failures(since=undone), f"objective: nothing fails when {lost} returns"
     assert measured.posts_run_twice == 0, "objective: no POST without a key is processed twice"
     wait_until("one node holds the floating IP once all are back", 10, lambda: len(three.holders()) == 1)
+
+
+def test_monitoring_is_enabled_by_one_command_and_a_second_one_changes_nothing(three: Cluster) -> None:
+    three.cli("monitor", "enable", "--yes", "--json").expect(0)
+    nodes = three.nodes()
+
+    def live() -> bool:
+        return complete(three.cli("monitor", "status", "--json").document["nodes"], nodes)
+
+    seconds = wait_until("objective: every node is live on all three parents", LIVE_SECONDS, live, interval=0.5)
+    note("three all-in-one hosts: live on all parents after", f"{seconds:.1f} s", f"{LIVE_SECONDS:g} s")
+    again = three.cli("monitor", "enable", "--yes", "--json").expect(0)
+    assert again.document["changed"] == 0, f"objective: a second run changes nothing\n{again}"
+    assert three.cli("plan", "all", "--json").expect(0).document["changes"] == 0
+    assert three.cli("dashboard", "--json").expect(0).document["via"] == "virtual_ip"
