@@ -98,6 +98,15 @@ def test_a_removed_worker_gets_no_requests_and_is_stopped_and_a_new_one_joins(wh
     with cluster.load(LIGHT) as load:
         cluster.cli("node", "remove", "w3").expect(0)
         assert "w3" not in cluster.nodes()
+        (silent,) = set(cluster.nodes("lb")) - {cluster.holder()}
+        cluster.fault(silent, "cut")
+        try:
+            cluster.cli("apply", "ha", "--yes").expect(3)
+            kept = cluster.reachable("127.0.0.1", WEB_PORT, node="w3")
+        finally:
+            cluster.fault(silent, "heal")
+        assert kept, "services are not stopped while a load balancer has not heard of it"
+        wait_until(f"{silent} answers ssh again", 20, lambda: cluster.reachable(cluster.address(silent), 22))
         cluster.cli("apply", "ha", "--yes").expect(0)
         assert cluster.answering() == {"w1", "w2"}, "requests go to the workers that are left"
         stopped = not cluster.reachable("127.0.0.1", WEB_PORT, node="w3")

@@ -22,8 +22,8 @@ ORDER = (
     "test_cost",
     "test_access",
     "test_page",
-    "test_faults",
     "test_losses",
+    "test_faults",
     "test_many",
     "test_removal",
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import requests
 
@@ -91,10 +92,12 @@ class Monitored:
         except ValueError:
             return None
 
-    def reachable(self, parent: str) -> set[str]:
-        """Return the nodes whose streams a parent has, as Netdata itself says."""
-        about = self.ask(parent, "/api/v1/info") or {}
-        return {host["hostname"] for host in about.get("mirrored_hosts_status", ()) if host["reachable"]}
+    def fresh(self, parent: str, since: float) -> set[str]:
+        """Return the nodes of which a parent has values newer than `since` (epoch seconds), as Netdata itself says."""
+        charts = {
+            node: self.ask(parent, f"/host/{node}/api/v1/chart?chart=system.cpu") for node in self.cluster.nodes()
+        }
+        return {node for node, chart in charts.items() if (chart or {}).get("last_entry", 0) > since}
 
     def history(self, parent: str, node: str, chart: str, begin: float, end: float) -> dict[int, list[Any]]:
         """Return the values that a parent has of a node's chart by second, both ends included."""
@@ -121,8 +124,9 @@ class Monitored:
             session.trust_env = False
             try:
                 page = session.get(url, timeout=5)
-                data = session.get(url + API, timeout=5)
-            except requests.RequestException:
+                api = json.loads(session.get(urljoin(url, "nexus.json"), timeout=5).text)["api"]
+                data = session.get(urljoin(url, f"{api}api/v1/info"), timeout=5)
+            except (requests.RequestException, ValueError):
                 return False
         return page.status_code == 200 and data.status_code == 200 and "mirrored_hosts" in data.text
 
