@@ -251,7 +251,7 @@ _REFUSALS = {
     "authority_missing": "refused certificate: its certificate authority is missing ({detail})",
     "authority_unusable": "refused certificate: its certificate authority cannot be read ({detail})",
     "tls_failed": "TLS with {parents} fails ({detail})",
-    "unreachable": "it cannot reach {parents} at port 19999 ({detail})",
+    "unreachable": "it cannot reach {parents} ({detail})",
     "busy": "too busy to take its stream: {parents}",
     "odd_answer": "no proper answer from {parents} ({detail})",
 }

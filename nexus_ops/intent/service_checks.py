@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Caddy on a load balancer: HTTP, HTTPS, admin API.
 LB_PORTS = frozenset({80, 443, 2019})
-# Netdata's own, on the loopback of children and the address of parents.
-NETDATA_PORT = 19999
+# Netdata's, at the address and on the loopback of parents.
+NETDATA_PORTS = frozenset({19997, 19998, 19999})
 # Of the environment's folder.
 PRIVATE_FOLDERS = ("secrets", "runs", ".cache")
 # What `nexus-ops deploy` takes beside services.
@@ -97,7 +97,7 @@ def _check_ports(draft: Draft) -> Iterator[Fault]:
 
 def _own_ports(draft: Draft, node: str) -> dict[int, str]:
     """Return the ports that are taken on `node` before any service runs, and by what."""
-    ports = {NETDATA_PORT: "Netdata"}
+    ports = dict.fromkeys(NETDATA_PORTS, "Netdata")
     if node in draft.lbs:
         ports.update(dict.fromkeys(LB_PORTS, "the load balancer"))
     ports[draft.ssh_of(node).get("port", DEFAULT_SSH_PORT)] = "the ssh server"

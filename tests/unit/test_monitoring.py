@@ -156,7 +156,7 @@ def refused(result: str, detail: str = "", *parents: str) -> dict[str, Any]:
         (
             add_word(replies(**STALE), refused("unreachable", "timed out")),
             "stale",
-            "it cannot reach mgr1 and mgr2 at port 19999 (timed out)",
+            "it cannot reach mgr1 and mgr2 (timed out)",
         ),
         (
             add_word(
@@ -164,7 +164,7 @@ def refused(result: str, detail: str = "", *parents: str) -> dict[str, Any]:
                 refused("unreachable", "connection refused", "mgr1") | refused("key_refused", "", "mgr2"),
             ),
             "gone",
-            "it cannot reach mgr1 at port 19999 (connection refused); wrong key: refused by mgr2",
+            "it cannot reach mgr1 (connection refused); wrong key: refused by mgr2",
         ),
         (
             add_word(replies(**GONE), destinations=["192.0.2.99"]),

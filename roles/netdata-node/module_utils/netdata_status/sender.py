@@ -19,7 +19,8 @@ LOG = Path("/var/log/netdata/error.log")
 LOG_TAIL = 65536  # bytes
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CLUTTER = re.compile(r"^[0-9-]+ [0-9:.]+: ")
-PORT = 19999  # of the parents, for streams
+PORTS = (19999, 19998)  # of the parents, for streams
+PROBE_PORT = 19997  # takes streams, too, and from any node at any time
 ESTABLISHED = "01"
 
 
@@ -52,7 +53,7 @@ def probe_parents(parents: dict[str, str], guids: dict[str, str], configuration:
     key, authority = stream.get("api key", ""), stream.get("CAfile", "")
 
     def one(name: str) -> dict[str, Any]:
-        return probe(parents[name], PORT, key, authority, guids.get(name, ""))
+        return probe(parents[name], PROBE_PORT, key, authority, guids.get(name, ""))
 
     with ThreadPoolExecutor(max_workers=max(1, len(parents))) as pool:
         return dict(zip(parents, pool.map(one, parents), strict=True))
@@ -122,7 +123,7 @@ def connected() -> list[str]:
         lines = table.read_text(encoding="ascii").splitlines()[1:] if table.exists() else []
         for fields in map(str.split, lines):
             address, _, port = fields[2].partition(":")
-            if fields[3] == ESTABLISHED and port == f"{PORT:04X}" and fields[7] == owner:
+            if fields[3] == ESTABLISHED and int(port, 16) in PORTS and fields[7] == owner:
                 found[kernel_address(address)] = None
     return list(found)
 
