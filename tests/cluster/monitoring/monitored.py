@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SIMULATOR = HERE.parent / "simulator.py"
 USER = "admin"
-STREAMS = 19999  # the parents' port
+STREAMS, READING = 19999, 19997  # the parents' ports for streams of nodes, and for who reads
+PARENT_PORTS = (19997, 19998, 19999)
 PAGE = "/nexus/"
 API = "netdata/api/v1/info"
 

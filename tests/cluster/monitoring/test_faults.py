@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 30.0  # seconds from the fault until `monitor status` shows it
 REPAIRED = 60.0
 GONE_ALERT = 90.0  # the alarm waits for a minute: nodes may be on their way to another parent
+DISK_ALERT = 120.0
 STREAM_CONF = "/etc/netdata/stream.conf"
 AUTHORITY = "/etc/netdata/ssl/ca.pem"
 FOREIGN_KEY = "00000000-1111-2222-3333-444444444444"
@@ -129,6 +130,20 @@ def test_a_child_that_crashes_comes_back_by_itself(monitored: Monitored) -> None
     monitored.cluster.run("w1", "systemctl", "kill", "--kill-whom=all", "--signal=KILL", "netdata")
     seconds = wait_for_whole(monitored, "after Netdata on w1 was killed", REPAIRED)
     note("child's Netdata crashed: live on both parents again after", f"{seconds:.1f} s", f"{REPAIRED:g} s")
+
+
+def test_a_disk_that_is_nearly_full_is_told(monitored: Monitored) -> None:
+    cluster, began = monitored.cluster, time.monotonic()
+    mount = "mkdir -p /mnt/full && mount -t tmpfs -o size=20m tmpfs /mnt/full"
+    cluster.run("w1", "sh", "-c", f"{mount} && head -c 19800k /dev/zero >/mnt/full/data")
+    find = partial(monitored.webhook.find, since=began, node="w1", alarm="nexus_disk_full", status="critical")
+    try:
+        wait_until("the webhook hears of the full disk", DISK_ALERT, find)
+    finally:
+        cluster.run("w1", "umount", "/mnt/full")
+    alert = find()[0]
+    assert "/mnt/full" in alert.document["text"], f"the text names the disk: {alert}"
+    note("alert disk nearly full after", f"{alert.came - began:.1f} s", f"{DISK_ALERT:g} s")
 
 
 def test_the_webhook_is_proved_by_a_test_alert(monitored: Monitored) -> None:
