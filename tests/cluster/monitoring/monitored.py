@@ -102,7 +102,8 @@ class Monitored:
 
     def history(self, parent: str, node: str, chart: str, begin: float, end: float) -> dict[int, list[Any]]:
         """Return the values that a parent has of a node's chart by second, both ends included."""
-        span = f"after={int(begin)}&before={int(end)}&points={int(end) - int(begin)}"
+        first, last = int(begin) - 1, int(end)  # Netdata leaves out the first one
+        span = f"after={first}&before={last}&points={last - first}"
         answer = self.ask(parent, f"/host/{node}/api/v1/data?chart={chart}&{span}&format=json&options=unaligned")
         return {row[0]: row[1:] for row in (answer or {}).get("data", ())}
 
