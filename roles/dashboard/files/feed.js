@@ -13,6 +13,7 @@ const OTHER_PARENTS_EVERY = 10000;
 const HISTORY_SECONDS = 300;
 const DETAIL_SECONDS = 900;
 const AT_ONCE = 3;
+const HELD = 15; // seconds that a value is drawn for, where a chart has no newer one
 const METRICS =
   "api/v1/allmetrics?format=prometheus_all_hosts&source=as-collected&timestamps=yes&filter=" + encodeURIComponent(FILTER);
 // A parent leaves out what was collected before the last request of the same `server`. Several names in turn, so that slow
@@ -328,10 +329,14 @@ function joined(answers) {
   const times = answers.cpu?.times ?? Object.values(answers)[0]?.times ?? [];
   const series = { times };
   const add = (key, answer, values) => {
-    const at = new Map(answer.times.map((time, row) => [time, values[row]]));
     const before = series[key];
+    let next = 0;
     series[key] = times.map((time, row) => {
-      const value = at.get(time) ?? null;
+      while (next < answer.times.length && answer.times[next] <= time) {
+        next += 1;
+      }
+      // The newest value of then: charts of different pace have no times in common.
+      const value = next > 0 && time - answer.times[next - 1] < HELD ? values[next - 1] : null;
       return before && value !== null ? (before[row] ?? 0) + value : value ?? before?.[row] ?? null;
     });
   };

@@ -315,7 +315,7 @@ export function parseAlarms(answer, node) {
       chart: String(alarm.chart),
       status: alarm.status.toLowerCase(),
       info: String(alarm.info ?? ""),
-      value: String(alarm.value_string ?? ""),
+      value: /\bboolean$/.test(alarm.value_string ?? "") ? "" : String(alarm.value_string ?? ""),
       since: Number(alarm.last_status_change ?? 0),
     }));
 }
