@@ -100,6 +100,17 @@ class Monitored:
         }
         return {node for node, chart in charts.items() if (chart or {}).get("last_entry", 0) > since}
 
+    def guarded(self, parent: str) -> set[str]:
+        """Return the nodes that a parent has alarms for, load balancers with that of the floating IP."""
+        found = set()
+        for node in self.cluster.nodes():
+            known = (self.ask(parent, f"/host/{node}/api/v1/alarms?all") or {}).get("alarms", {}).values()
+            names = {alarm["name"] for alarm in known}
+            wanted = "nexus_floating_ip_moved" if node in self.cluster.nodes("lb") else ""
+            if any(name.startswith("nexus_") for name in names) and (not wanted or wanted in names):
+                found.add(node)
+        return found
+
     def history(self, parent: str, node: str, chart: str, begin: float, end: float) -> dict[int, list[Any]]:
         """Return the values that a parent has of a node's chart by second, both ends included."""
         first, last = int(begin) - 1, int(end)  # Netdata leaves out the first one

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 30.0  # seconds from the fault until `monitor status` shows it
 REPAIRED = 60.0
 GONE_ALERT = 90.0  # the alarm waits for a minute: nodes may be on their way to another parent
+BACK_ALERT = 60.0  # for 20 s after a node came to it, a parent raises no alarm for it
 DISK_ALERT = 120.0
 STREAM_CONF = "/etc/netdata/stream.conf"
 AUTHORITY = "/etc/netdata/ssl/ca.pem"
@@ -123,7 +124,7 @@ def test_one_command_repairs_what_was_changed_on_the_nodes(monitored: Monitored,
 def test_who_came_back_is_told_too(monitored: Monitored, struck: Struck) -> None:
     for node in struck.nodes.values():
         find = partial(monitored.webhook.find, since=struck.since, node=node, alarm="nexus_node_gone", status="clear")
-        wait_until(f"the webhook hears that {node} is back", 30, find)
+        wait_until(f"the webhook hears that {node} is back", BACK_ALERT, find)
 
 
 def test_a_child_that_crashes_comes_back_by_itself(monitored: Monitored) -> None:

@@ -26,6 +26,7 @@ IP_ALERT = 45.0
 LOST_ALERT = 90.0
 SERVICE_ALERT = 90.0  # with a parent just lost: for 20 s after a node came to it, a parent raises no alarm for it
 FILLED = 60.0  # seconds until a parent that is back has the history of its absence
+GUARDED = 120.0  # until a parent that is back has looked at all charts of all nodes
 MOMENT = 3.0  # of values on their way when a parent loses its power
 CHART = "system.uptime"
 
@@ -130,6 +131,9 @@ def test_a_parent_is_lost_and_its_history_is_whole_when_it_is_back(monitored: Mo
             wait_until(f"objective: {lost} has the history of {child} while it was away", FILLED, whole, interval=1)
         except AssertionError as error:
             raise AssertionError(f"{error}; of {ended - began:.0f} s there are none for {missing}") from None
+    guard = partial(guarded_by_all, monitored)
+    seconds = wait_until(f"parents have alarms for all nodes again after {lost} came back", GUARDED, guard, interval=1)
+    note(f"{lost} back: alarms of all nodes are in force on both parents after", f"{seconds:.1f} s", f"{GUARDED:g} s")
     note(
         f"{lost} without power for {ended - began:.0f} s: seconds of the gap that are missing when it is back", "0", "0"
     )
@@ -157,6 +161,11 @@ def test_the_load_balancer_with_the_floating_ip_is_lost(monitored: Monitored, pa
     assert other in alert.document["text"], f"the text names the node: {alert}"
     note("alert floating IP moved after", f"{alert.came - struck:.1f} s", f"{IP_ALERT:g} s")
     comes_back(monitored, page, lost)
+
+
+def guarded_by_all(monitored: Monitored) -> bool:
+    """Return whether every parent has alarms for every node."""
+    return all(monitored.guarded(parent) == set(monitored.cluster.nodes()) for parent in monitored.parents)
 
 
 @pytest.mark.parametrize("kind", ["the other parent", "the other load balancer", "the other worker"])
