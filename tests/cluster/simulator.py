@@ -228,6 +228,12 @@ class Simulation:
             "tags": "",
             "ver": VERSION,
             "NETDATA_PROTOCOL_VERSION": "1.1",
+            # A parent that passes the node on crashes without them (1.37.1).
+            "NETDATA_SYSTEM_OS_NAME": "Simulated",
+            "NETDATA_SYSTEM_OS_ID": "simulated",
+            "NETDATA_SYSTEM_OS_VERSION": "1",
+            "NETDATA_SYSTEM_KERNEL_NAME": "Linux",
+            "NETDATA_SYSTEM_KERNEL_VERSION": "1",
         }
         query = "&".join(f"{name}={value}" for name, value in about.items())
         writer.write(f"STREAM {query} HTTP/1.1\r\nUser-Agent: simulator/1\r\nAccept: */*\r\n\r\n".encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,8 @@ def test_what_a_child_costs_on_a_parent(monitored: Monitored) -> None:
     charts = monitored.ask(parent, "/host/w1/api/v1/charts")["charts"]
     dimensions = sum(len(chart["dimensions"]) for chart in charts.values())
     each = round(dimensions / len(charts))
+    main_process = partial(monitored.cluster.run, parent, "systemctl", "show", "netdata", "--property=MainPID")
+    first = main_process()
     before = monitored.usage(parent, MEASURED, "netdata")["netdata"]
     shape = ("--charts", str(len(charts) - 6), "--dimensions", str(each), "--prefix", "full-")
     process = monitored.simulate(SOURCE, COSTLY, *shape)
@@ -40,6 +43,7 @@ def test_what_a_child_costs_on_a_parent(monitored: Monitored) -> None:
         after = monitored.usage(parent, MEASURED, "netdata")["netdata"]
     finally:
         monitored.end_simulation(SOURCE, process)
+    assert main_process() == first, f"{parent}'s Netdata has run all the time"
     memory = (after["rss"] - before["rss"]) / COSTLY
     cpu = (after["cpu"] - before["cpu"]) / COSTLY
     note("parent with 6 nodes", f"RSS {before['rss']} MiB, {before['cpu']} % CPU")
