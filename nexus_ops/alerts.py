@@ -8,7 +8,7 @@ from typing import Any
 from nexus_ops.asking import Replies, ask_nodes
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, UsageError
-from nexus_ops.intent.model import Intent, Role
+from nexus_ops.intent.model import Intent
 from nexus_ops.monitoring import no_answer
 
 PLAYBOOK = "monitoring_test_alert"
@@ -70,7 +70,7 @@ def send_test_alerts(environment: Environment, intent: Intent) -> TestAlerts:
 def read_deliveries(intent: Intent, replies: Replies) -> TestAlerts:
     """Return what became of the alerts by what the parents said. Reads and asks nothing."""
     parents = {}
-    for node in intent.with_role(Role.MANAGER):
+    for node in intent.parents:
         missing = no_answer(node.name, replies)
         reason = missing or replies.reports[node.name]["test_alert"]["reason"]
         parents[node.name] = Delivery(reason, silent=node.name in replies.silent)

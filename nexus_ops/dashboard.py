@@ -92,7 +92,7 @@ def list_candidates(intent: Intent, is_here: Callable[[str], bool]) -> list[Cand
         if intent.ha.virtual_ip:
             found.append(Candidate("virtual_ip", f"{scheme}://{_host(str(intent.ha.virtual_ip.ip))}{PAGE}"))
         found += [Candidate("lb", f"{scheme}://{_host(node.address)}{PAGE}", node.name) for node in lbs]
-    here = [node for node in intent.with_role(Role.MANAGER) if is_here(node.address)]
+    here = [node for node in intent.parents if is_here(node.address)]
     return found + [local_page(PARENT_PORT, "parent", node) for node in here[:1]]
 
 

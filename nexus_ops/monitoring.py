@@ -10,7 +10,7 @@ from typing import Any
 from nexus_ops.asking import Replies, ask_nodes
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, UsageError
-from nexus_ops.intent.model import Intent, Role
+from nexus_ops.intent.model import Intent
 
 PLAYBOOK = "monitoring_status"
 
@@ -130,7 +130,7 @@ def require_monitoring(environment: Environment, intent: Intent) -> None:
             f"monitoring is not enabled in {environment.intent}",
             next_step=f"run: nexus-ops --env {environment.name} monitor enable",
         )
-    if not intent.with_role(Role.MANAGER):
+    if not intent.parents:
         raise UsageError(
             f"{environment.intent} has no node with the role manager, and parents run on those",
             next_step="give one node that role, then run: nexus-ops monitor enable",
@@ -144,7 +144,7 @@ def ask_monitoring(environment: Environment, intent: Intent, on_tick: Callable[[
 
 def evaluate(intent: Intent, replies: Replies) -> Status:
     """Return the status of the intent's nodes by what the nodes said. Reads and asks nothing."""
-    managers = [node.name for node in intent.with_role(Role.MANAGER)]
+    managers = [node.name for node in intent.parents]
     parents = {name: _parent(name, replies) for name in managers}
     nodes = {}
     for name in intent.nodes:

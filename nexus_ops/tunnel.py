@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from nexus_ops.dashboard import PARENT_PORT, Attempt, Candidate, Resolution, local_page, try_page
 from nexus_ops.errors import NexusError
-from nexus_ops.intent.model import Intent, Node, Role
+from nexus_ops.intent.model import Intent, Node
 
 if TYPE_CHECKING:
     from nexus_ops.environment import Environment
@@ -63,7 +63,7 @@ class Tunnel:
     def __init__(self, environment: Environment, intent: Intent) -> None:
         """Prepare a tunnel to the managers of `intent`; nothing is started yet."""
         self._environment, self._intent = environment, intent
-        self._managers = intent.with_role(Role.MANAGER)
+        self._parents = intent.parents
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         # A pipe that nobody reads would stop ssh when it is full.
@@ -75,7 +75,7 @@ class Tunnel:
         Raises NexusError when ssh is not installed.
         """
         tried: list[Attempt] = []
-        for node in self._managers:
+        for node in self._parents:
             local = node.address == "localhost"
             candidate = local_page(PARENT_PORT, "parent", node) if local else local_page(self._port, "tunnel", node)
             reason = self._connect(node, candidate)

@@ -131,7 +131,7 @@ def _monitoring(intent: Intent) -> Document:
     """Return the variables of the parents and children. They are whole also where monitoring is not enabled yet."""
     return {
         "nexus_monitoring": intent.monitoring.enabled,
-        "netdata_node_parents": _addresses(intent.with_role(Role.MANAGER)),
+        "netdata_node_parents": _addresses(intent.parents),
         "netdata_node_members": _addresses(intent.nodes.values()),
         "netdata_node_load_balancers": _addresses(intent.with_role(Role.LB)),
         "netdata_node_services": "{{ caddy_lb_services }}",
@@ -154,7 +154,7 @@ def _dashboard(intent: Intent) -> Document:
         "dashboard_user": intent.monitoring.dashboard.user,
         "dashboard_password_hash": _secret("dashboard_password.bcrypt"),
         "dashboard_domain": intent.monitoring.dashboard.domain,
-        "dashboard_parents": _addresses(intent.with_role(Role.MANAGER)),
+        "dashboard_parents": _addresses(intent.parents),
         "dashboard_nodes": [
             {
                 "name": node.name,

@@ -155,3 +155,8 @@ class Intent:
     def with_role(self, role: Role) -> list[Node]:
         """Return the nodes that carry `role`, in the intent's order."""
         return [node for node in self.nodes.values() if role in node.roles]
+
+    @property
+    def parents(self) -> list[Node]:
+        """Return the managers that are Netdata parents: the first two. More would add no safety against one loss."""
+        return self.with_role(Role.MANAGER)[:2]

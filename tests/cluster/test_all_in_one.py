@@ -61,13 +61,13 @@ def test_the_loss_of_a_node_that_is_everything_is_over_within_a_second(three: Cl
 
 def test_monitoring_is_enabled_by_one_command_and_a_second_one_changes_nothing(three: Cluster) -> None:
     three.cli("monitor", "enable", "--yes", "--json").expect(0)
-    nodes = three.nodes()
+    parents = three.nodes()[:2]  # of managers, the first two
 
     def live() -> bool:
-        return complete(three.cli("monitor", "status", "--json").document["nodes"], nodes)
+        return complete(three.cli("monitor", "status", "--json").document["nodes"], parents)
 
-    seconds = wait_until("objective: every node is live on all three parents", LIVE_SECONDS, live, interval=0.5)
-    note("three all-in-one hosts: live on all parents after", f"{seconds:.1f} s", f"{LIVE_SECONDS:g} s")
+    seconds = wait_until("objective: every node is live on both parents", LIVE_SECONDS, live, interval=0.5)
+    note("three all-in-one hosts: live on both parents after", f"{seconds:.1f} s", f"{LIVE_SECONDS:g} s")
     again = three.cli("monitor", "enable", "--yes", "--json").expect(0)
     assert again.document["changed"] == 0, f"objective: a second run changes nothing\n{again}"
     assert three.cli("plan", "all", "--json").expect(0).document["changes"] == 0
