@@ -61,7 +61,7 @@ FRAMES = """
 const [seconds, scroll, done] = arguments;
 const deltas = [];
 const started = performance.now();
-let last = started, step = 40;
+let last = started, step = 20; // 1200 pixels a second
 function frame(now) {
     deltas.push(now - last);
     last = now;
