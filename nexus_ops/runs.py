@@ -82,6 +82,16 @@ def list_records(environment: Environment) -> list[dict[str, Any]]:
     return documents
 
 
+def last_record(environment: Environment) -> dict[str, Any] | None:
+    """Return the newest record that can be read, None where nothing was run yet."""
+    for folder in sorted(_folders(environment), reverse=True):
+        try:
+            return _read(folder)
+        except (OSError, ValueError, KeyError):
+            continue
+    return None
+
+
 def find_record(environment: Environment, identifier: str) -> tuple[dict[str, Any], str]:
     """Return the record whose id begins with `identifier` (`last`: the newest) and its log.
 

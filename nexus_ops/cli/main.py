@@ -23,6 +23,7 @@ from nexus_ops.cli.monitor import monitor
 from nexus_ops.cli.node import node
 from nexus_ops.cli.runs import runs
 from nexus_ops.cli.sandbox import sandbox
+from nexus_ops.cli.status import status
 from nexus_ops.errors import ExitCode, NexusError
 
 cli = typer.Typer(
@@ -34,7 +35,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, bootstrap, inventory, plan, apply, deploy, dashboard, demo):
+for command in (init, bootstrap, inventory, plan, apply, deploy, status, dashboard, demo):
     cli.command()(command)
 for group in (node, monitor, runs):
     cli.add_typer(group)

@@ -12,12 +12,15 @@ from ansible.plugins.action import ActionBase
 
 # What the node is told of a service; its variables go another way, its source stays here.
 TOLD = ("setup", "command", "port", "health", "drain_timeout")
-PASSED_ON = ("root", "allowed_addresses", "packages", "keep_releases", "start_timeout", "setup_timeout")
+PASSED_ON = (
+    *("root", "allowed_addresses", "packages", "keep_releases", "start_timeout", "setup_timeout"),
+    *("only", "run", "hold", "taken_back", "observe"),
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Arguments: `phase` (prepare, activate, remove), `services` (as service_deploy_services), `releases` (what the
-    action service_source returned), and the options of the module that PASSED_ON names.
+    """Arguments: `phase` (prepare, activate, settle, undo, remove, report), `services` (as service_deploy_services),
+    `releases` (what the action service_source returned), and the options of the module that PASSED_ON names.
 
     A node runs the services whose `nodes` name it.
     """
@@ -41,14 +44,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if result.get("failed") or not result["missing"]:
             return result
         needed = {name: known[name] for name in result["missing"]}
+        self._require_archives(needed)
         if not self._task.check_mode:
             self._upload(needed)
         installed = self._call("install", archives=needed)
-        joined = {**installed, "due": result["due"], "unwanted": result["unwanted"]}
+        joined = {**installed, **{key: result[key] for key in ("due", "unwanted", "unsettled", "held")}}
         joined["changed"] = result["changed"] or installed.get("changed", False)
         for key in ("diff", "steps"):
             joined[key] = [*result.get(key, []), *installed.get(key, [])]
         return joined
+
+    def _require_archives(self, needed: dict[str, Any]) -> None:
+        """Raise AnsibleActionFail for a release that is neither on the node nor on this controller."""
+        for name in needed:
+            packed = self._task.args["releases"][name]
+            if not packed["archive"]:
+                raise AnsibleActionFail(
+                    f"release {packed['release']} of {name} is not on this node any more, and not on the controller "
+                    "either; take another release (nothing that runs was touched)"
+                )
 
     def _upload(self, needed: dict[str, Any]) -> None:
         """Bring archives to a folder of Ansible's on the node, removed after the task, and note where they are."""
@@ -69,8 +83,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _here(self) -> dict[str, Any]:
         node = self._variables["inventory_hostname"]
-        services = self._task.args.get("services") or {}
-        return {name: service for name, service in services.items() if node in service["nodes"]}
+        services, only = self._task.args.get("services") or {}, self._task.args.get("only") or ""
+        return {name: one for name, one in services.items() if node in one["nodes"] and only in ("", name)}
 
     def _call(self, phase: str, **more: Any) -> dict[str, Any]:
         """Run the module. Variables go as one text: each value hidden by itself would black out harmless texts too."""
@@ -79,6 +93,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for name, service in here.items():
             packed = releases.get(name, {})
             facts = {key: packed[key] for key in ("release", "origin", "unpacked_size") if key in packed}
+            facts["alone"] = len(service["nodes"]) == 1
             told.append({"name": name, **facts, **{key: service[key] for key in TOLD if key in service}})
         arguments = {key: self._task.args[key] for key in PASSED_ON if key in self._task.args}
         arguments.update(

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node_state import State, StateError
-from ansible.module_utils.service_deploy import render
+from ansible.module_utils.service_deploy import history, records, render
 from ansible.module_utils.service_deploy.lock import alone
 from ansible.module_utils.service_deploy.model import Service
 from ansible.module_utils.service_deploy.node import Node
+from ansible.module_utils.service_deploy.report import describe
 
 DOCUMENTATION = r"""
 module: service_release
@@ -21,15 +23,17 @@ short_description: Releases of services on a node, made ready, activated or remo
 description:
   - C(inspect) makes the node ready (packages, accounts, folders, firewall) and says what is missing and what is due.
   - C(install) unpacks and sets up missing releases. Nothing that runs is touched by these two.
-  - C(activate) switches, starts and checks what is due, and takes it back when it is not healthy.
+  - C(activate) drains, switches, starts and checks what is due, and takes it back when it is not healthy.
+  - C(settle) sees that what was activated still runs, and C(undo) takes it back when another node failed.
   - C(remove) stops and removes services that are not named any more.
+  - C(report) says what runs.
   - Tasks call the action plugin, which knows the phase C(prepare), that is C(inspect), upload, C(install).
 options:
   phase:
     description: What to do.
     required: true
     type: str
-    choices: [inspect, install, activate, remove]
+    choices: [inspect, install, activate, settle, undo, remove, report]
   root:
     description: Folder of the releases.
     required: true
@@ -55,6 +59,21 @@ options:
   by:
     description: Who does it, for the record.
     type: str
+  only:
+    description: The one service that this is about; all of them when empty.
+    type: str
+  run:
+    description: What tells the rollout of this run from others.
+    type: str
+  hold:
+    description: Keep what runs where the wanted release was rolled back by somebody.
+    type: bool
+  taken_back:
+    description: Mark the release that is replaced as rolled back.
+    type: bool
+  observe:
+    description: Seconds for which C(settle) looks on.
+    type: float
   keep_releases:
     description: How many releases of a service are kept.
     type: int
@@ -89,14 +108,27 @@ unwanted:
   description: Services that are on the node and not wanted.
   type: list
   returned: always
+unsettled:
+  description: Services whose rollout was not seen through to its end.
+  type: list
+  returned: always
+undone:
+  description: What came of going back, by service.
+  type: dict
+  returned: phase undo
+report:
+  description: C(services), what runs here.
+  type: dict
+  returned: phase report
 steps:
   description: What was done, or would be.
   type: list
   returned: always
 """
 
+PHASES = ["inspect", "install", "activate", "settle", "undo", "remove", "report"]
 ARGUMENTS: dict[str, Any] = {
-    "phase": {"type": "str", "required": True, "choices": ["inspect", "install", "activate", "remove"]},
+    "phase": {"type": "str", "required": True, "choices": PHASES},
     "root": {"type": "path", "required": True},
     "services": {"type": "list", "elements": "dict", "default": []},
     "environments": {"type": "str", "default": "{}", "no_log": True},
@@ -104,6 +136,11 @@ ARGUMENTS: dict[str, Any] = {
     "allowed_addresses": {"type": "list", "elements": "str", "default": []},
     "packages": {"type": "list", "elements": "str", "default": []},
     "by": {"type": "str", "default": ""},
+    "only": {"type": "str", "default": ""},
+    "run": {"type": "str", "default": ""},
+    "hold": {"type": "bool", "default": False},
+    "taken_back": {"type": "bool", "default": False},
+    "observe": {"type": "float", "default": 0},
     "keep_releases": {"type": "int", "default": 5},
     "start_timeout": {"type": "float", "default": 60},
     "setup_timeout": {"type": "float", "default": 600},
@@ -117,21 +154,44 @@ def services_of(parameters: dict[str, Any]) -> list[Service]:
     """Return the services that the arguments describe. Raises StateError."""
     environments = json.loads(parameters["environments"])
     root = Path(parameters["root"])
-    return [Service.of(service, environments.get(service["name"]) or {}, root) for service in parameters["services"]]
+    services = [Service.of(one, environments.get(one["name"]) or {}, root) for one in parameters["services"]]
+    return [_held(service) for service in services] if parameters["hold"] else services
+
+
+def _held(service: Service) -> Service:
+    """Return the service with the release that runs, where somebody rolled the wanted one back."""
+    good = records.read_good(service.place)
+    if good is None or good.release == service.release or not service.release:
+        return service
+    if history.verdict_on(service.place, service.release) != history.ROLLED_BACK:
+        return service
+    return replace(service, release=good.release, held=service.release)
 
 
 def bring_about(node: Node, parameters: dict[str, Any]) -> dict[str, Any]:
     """Do one phase, and return what there is left to do."""
-    phase, by = parameters["phase"], parameters["by"]
+    phase, by, run = parameters["phase"], parameters["by"], parameters["run"]
     if phase == "inspect":
         sizes = {name: int(archive["size"]) for name, archive in parameters["archives"].items()}
         node.make_ready(parameters["packages"], sizes)
-        return {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
+        found = {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
+        return {
+            **found,
+            "unsettled": node.unsettled(),
+            "held": {one.name: one.held for one in node.services if one.held},
+        }
     if phase == "install":
         node.install(parameters["archives"], by, parameters["setup_timeout"])
         return {"missing": []}
     if phase == "activate":
-        return {"due": node.activate(by, parameters["start_timeout"], parameters["keep_releases"])}
+        limit, keep = parameters["start_timeout"], parameters["keep_releases"]
+        return {"due": node.activate(by, limit, keep, taken_back=parameters["taken_back"])}
+    if phase == "settle":
+        return {"settled": node.settle(run, parameters["observe"])}
+    if phase == "undo":
+        return {"undone": node.undo(run, by, parameters["start_timeout"])}
+    if phase == "report":
+        return {"report": {"services": describe(node)}}
     return {"unwanted": node.remove()}
 
 
@@ -144,9 +204,10 @@ def main() -> None:
         services = services_of(parameters)
         secrets = {name: value for service in services for name, value in render.secrets_of(service).items()}
         state = State("service-deploy", check_mode=module.check_mode, secrets=secrets)
-        node = Node(state, services, Path(parameters["root"]), parameters["allowed_addresses"])
+        node = Node(state, services, Path(parameters["root"]), parameters["allowed_addresses"], parameters["only"])
+        reads = module.check_mode or parameters["phase"] == "report"
         # An upload or a setup of a run that was killed may go on here: it ends first.
-        with contextlib.nullcontext() if module.check_mode else alone(parameters["setup_timeout"] + PATIENCE):
+        with contextlib.nullcontext() if reads else alone(parameters["setup_timeout"] + PATIENCE):
             found = bring_about(node, parameters)
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from ansible.module_utils.node_state.answers import answer_of
 from ansible.module_utils.service_deploy import health
 
 
@@ -28,24 +29,24 @@ def port() -> Iterator[int]:
 
 
 def test_answer_with_success_is_healthy(port: int) -> None:
-    assert health.answer_of(port, "/good", 1) == ""
-    assert health.answer_of(port, "", 1) == ""
+    assert answer_of("127.0.0.1", port, "/good", 1) == ""
+    assert answer_of("127.0.0.1", port, "", 1) == ""
 
 
 def test_other_answers_are_named(port: int) -> None:
-    assert health.answer_of(port, "/bad", 1) == f"GET http://127.0.0.1:{port}/bad: 503 Service Unavailable"
+    assert answer_of("127.0.0.1", port, "/bad", 1) == f"GET http://127.0.0.1:{port}/bad: 503 Service Unavailable"
 
 
 def test_silence_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        assert health.answer_of(port, "/", 0.2).endswith("no answer within 0.2 s")
+        assert answer_of("127.0.0.1", port, "/", 0.2).endswith("no answer within 0.2 s")
 
 
 def test_closed_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert health.answer_of(port, "", 1) == f"connect to 127.0.0.1:{port}: Connection refused"
+    assert answer_of("127.0.0.1", port, "", 1) == f"connect to 127.0.0.1:{port}: Connection refused"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="Linux only")  # noqa: PTH110

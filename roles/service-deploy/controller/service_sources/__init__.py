@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from service_sources.errors import SourceError
-from service_sources.release import Release, check_kind, pack, prune
+from service_sources.release import Release, check_kind, pack, prune, recall
 
-__all__ = ["Release", "SourceError", "check_kind", "pack", "prune"]
+__all__ = ["Release", "SourceError", "check_kind", "pack", "prune", "recall"]

@@ -74,6 +74,12 @@ def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Relea
         ) from error
 
 
+def recall(service: str, release: str, cache: Path) -> Release:
+    """Return an earlier release; its `archive` is empty when it is not in `cache` any more (workers may have it)."""
+    found = _read_known(cache / f"{service}-{release}.json")
+    return found or Release(release, "", "", 0, 0, "")
+
+
 @contextlib.contextmanager
 def _entries(service: str, kind: str, source: dict[str, Any], cache: Path) -> Iterator[tuple[str, list[Entry]]]:
     """Give the origin in words and the entries in order, as long as the context lasts."""
@@ -186,4 +192,4 @@ def _of_service(cache: Path, service: str) -> list[Path]:
     return [path for path in cache.glob(f"{service}-*.json") if path.stem.rpartition("-")[0] == service]
 
 
-__all__ = ["Release", "check_kind", "pack", "prune"]
+__all__ = ["Release", "check_kind", "pack", "prune", "recall"]

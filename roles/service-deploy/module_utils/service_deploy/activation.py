@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.node_state import StateError, units
 from ansible.module_utils.node_state.commands import last_words, run
 from ansible.module_utils.node_state.snapshot import Snapshot
-from ansible.module_utils.service_deploy import health, records, releases, render
+from ansible.module_utils.service_deploy import drain, health, history, records, releases, render, rollouts
 from ansible.module_utils.service_deploy.model import Place, Service, seconds_of
 from ansible.module_utils.service_deploy.records import Good
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ansible.module_utils.node_state import State
 
 LOG_LINES = 15
+LONE_PATIENCE = (
+    1.0  # seconds for requests in flight where no other node takes the new ones: load balancers hold them for 4
+)
 PATIENCE = 60.0  # seconds that systemd gets beyond a service's own time to stop
 
 
@@ -55,7 +60,7 @@ def reasons(service: Service, unit: units.Unit) -> list[str]:
     if good is None:
         return [f"first release {service.release}"]
     found = []
-    if good.release != wanted.release:
+    if service.release and good.release != service.release:
         found.append(f"release {good.release} becomes {wanted.release}")
     if good.environment != wanted.environment:
         found.append("its variables changed")
@@ -85,15 +90,78 @@ class Activation:
         self.previous = records.read_good(self.place)
         self.others = others
 
-    def run(self, why: list[str], keep: int) -> None:
-        """Switch, start, see it healthy, keep `keep` releases. Raises StateError after everything was taken back."""
+    def run(self, why: list[str], keep: int, *, taken_back: bool) -> None:
+        """Drain, switch, start, see it healthy, keep `keep` releases. `taken_back`: somebody wants the former one gone.
+
+        Raises StateError after everything was taken back.
+        """
         self.state.note(f"activate release {self.service.release} of {self.service.name}: {', '.join(why)}")
         if self.state.check_mode:
             self._write_files()
             return
-        began = time.time()
         unfinished = self.place.pending.exists()
         records.begin(self.place)
+        rollouts.begin(self.place, self.previous)
+        drain.end_forward(self.service.port)
+        former = self._former_release()
+        with self._drained(self.service.port):
+            self._switch(unfinished=unfinished)
+            records.write_good(self.place, wanted_good(self.service, self.by, former))
+            rollouts.switched(self.place)
+            history.add(self.place, self.service.release, history.GOOD, self.by)
+            if taken_back and self.previous is not None and self.previous.release != self.service.release:
+                history.add(self.place, self.previous.release, history.ROLLED_BACK, self.by)
+            records.end(self.place)
+        releases.prune(self.place, keep, {self.service.release, former, *self._before()})
+
+    def undo(self, rollout: rollouts.Rollout) -> str:
+        """Make it run what ran before `rollout`, drained as well; return what came of it, as a sentence.
+
+        Raises StateError when it does not run healthy again.
+        """
+        good, left = rollout.before, self.previous
+        release = good.release if good else "nothing"
+        self.state.note(f"take {self.service.name} back to {release}")
+        if self.state.check_mode:
+            return f"would run {release} again"
+        records.begin(self.place)
+        drain.end_forward(good.port if good else self.service.port)
+        with self._drained(good.port if good else self.service.port):
+            outcome, healthy = self._go_back(good)
+        if left is not None and release != left.release:
+            history.add(self.place, left.release, history.ABANDONED, self.by, "the rollout failed")
+        if not healthy:
+            raise StateError(f"{self.service.name}: {outcome}")
+        if good is None:
+            for part in (self.place.record, self.place.rollout):
+                part.unlink(missing_ok=True)
+        else:
+            records.write_good(self.place, good)
+            rollouts.write_rollout(self.place, rollouts.Rollout(good, settled="undone"))
+            history.add(self.place, good.release, history.GOOD, self.by)
+        return outcome
+
+    @contextlib.contextmanager
+    def _drained(self, port: int) -> Iterator[None]:
+        """Keep new requests away, and let those in flight end, before the body changes anything."""
+        running = self.previous is not None and units.show([self.place.unit])[self.place.unit].active
+        old = self.previous.port if self.previous is not None else port
+        try:
+            with drain.drained({port, old}):
+                if running:
+                    patience = seconds_of(self.service.drain_timeout)
+                    left = drain.wait_for_requests(
+                        old, min(patience, LONE_PATIENCE) if self.service.alone else patience
+                    )
+                    if left:
+                        self.state.note(f"{left} connections to {self.service.name} were still open and are ended")
+                yield
+        except drain.DrainError as error:
+            raise StateError(f"{self.service.name} was left as it was: {error}") from error
+
+    def _switch(self, *, unfinished: bool) -> None:
+        """Write, restart, see it healthy. Raises StateError after everything was taken back."""
+        began = time.time()
         stopped: list[Place] = []
         try:
             self._free_the_port(stopped)
@@ -108,17 +176,20 @@ class Activation:
             _restart(self.place.unit, self.service.drain_timeout)
             self._see_healthy(self.service.port, self.service.health_path, self.service.health_timeout)
         except (StateError, OSError) as cause:
-            said = releases.last_lines(_log(self.place.unit, began), self.service.environment, LOG_LINES)
-            outcome = self._go_back()
+            said = releases.last_lines(log_of(self.place.unit, began), self.service.environment, LOG_LINES)
+            outcome, _ = self._go_back(self.previous)
             _start_again(stopped)
+            if self.previous is None or self.previous.release != self.service.release:
+                history.add(self.place, self.service.release, history.ABANDONED, self.by, str(cause))
             raise StateError(
                 f"release {self.service.release} of {self.service.name} is not healthy: {cause}; {outcome}. "
                 f"Its last log lines:\n{said}"
             ) from cause
-        former = self._former_release()
-        records.write_good(self.place, wanted_good(self.service, self.by, former))
-        records.end(self.place)
-        releases.prune(self.place, keep, {self.service.release, former})
+
+    def _before(self) -> list[str]:
+        """Return the release that an unfinished rollout would go back to."""
+        found = rollouts.read_rollout(self.place)
+        return [found.before.release] if found is not None and found.before is not None else []
 
     def _former_release(self) -> str:
         """Return the release before this one (a restart with other variables is not another release)."""
@@ -153,9 +224,9 @@ class Activation:
     def _see_healthy(self, port: int, path: str, timeout: float) -> None:
         health.wait_until_healthy(self.place.unit, port, path, timeout, self.limit)
 
-    def _go_back(self) -> str:
-        """Make it run as before and return what came of it, as a sentence."""
-        good, place = self.previous, self.place
+    def _go_back(self, good: Good | None) -> tuple[str, bool]:
+        """Make it run as `good` says (None: not at all); return what came of it, as a sentence, and whether it did."""
+        place = self.place
         try:
             if good is None:
                 stop(place.unit, self.service.drain_timeout)
@@ -166,13 +237,13 @@ class Activation:
             units.reload_systemd()
             if good is None:
                 records.end(place)
-                return "it was the first release here, so the service is stopped"
+                return "it was the first release here, so the service is stopped", True
             _restart(place.unit, self.service.drain_timeout)
             self._see_healthy(good.port, good.health_path, good.health_timeout)
         except (StateError, OSError) as error:
-            return f"and going back to {good.release if good else 'nothing'} failed: {error}"
+            return f"and going back to {good.release if good else 'nothing'} failed: {error}", False
         records.end(place)
-        return f"it runs release {good.release} again, healthy"
+        return f"it runs release {good.release} again, healthy", True
 
 
 def _restart(unit: str, drain_timeout: str) -> None:
@@ -195,7 +266,7 @@ def _start_again(places: list[Place]) -> None:
         run(["systemctl", "start", place.unit])
 
 
-def _log(unit: str, since: float) -> str:
+def log_of(unit: str, since: float) -> str:
     """Return what a service said since a time, in seconds of the epoch; what systemd said of it when it was silent."""
     options = ["journalctl", "-q", "--since", f"@{since:.3f}", "--lines", "50", "--output", "cat"]
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.node_state import StateError
+from ansible.module_utils.node_state.answers import answer_of
 from ansible.module_utils.node_state.commands import checked
 
 PAUSE = 0.25  # seconds between two questions
@@ -30,11 +29,12 @@ class Process:
     group: str  # its control group, as in /proc/PID/cgroup
     exit: str
     has_exited: bool
+    invocation: str  # another one for each start that somebody asked for
 
     @classmethod
     def of(cls, unit: str) -> Process:
         """Ask systemd. Raises StateError."""
-        wanted = "ActiveState,SubState,MainPID,NRestarts,ControlGroup,ExecMainStatus"
+        wanted = "ActiveState,SubState,MainPID,NRestarts,ControlGroup,ExecMainStatus,InvocationID"
         lines = checked(["systemctl", "show", "--property", wanted, "--", unit]).splitlines()
         said = dict(line.split("=", 1) for line in lines)
         return cls(
@@ -45,6 +45,7 @@ class Process:
             group=said.get("ControlGroup", ""),
             exit=said.get("ExecMainStatus", ""),
             has_exited=said["SubState"] in ("auto-restart", "failed", "dead"),
+            invocation=said.get("InvocationID", ""),
         )
 
 
@@ -86,28 +87,6 @@ def sockets_of(group: str) -> set[str]:
     return found
 
 
-def answer_of(port: int, path: str, timeout: float) -> str:
-    """Ask the service on this node once; return what is wrong, empty when nothing is. `timeout` in seconds."""
-    if not path:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout).close()
-        except OSError as error:
-            return f"connect to 127.0.0.1:{port}: {error.strerror or error}"
-        return ""
-    question = f"GET http://127.0.0.1:{port}{path}"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-    try:
-        connection.request("GET", path, headers={"User-Agent": "nexus-ops", "Connection": "close"})
-        answer = connection.getresponse()
-    except TimeoutError:
-        return f"{question}: no answer within {timeout:g} s"
-    except (OSError, http.client.HTTPException) as error:
-        return f"{question}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-    finally:
-        connection.close()
-    return "" if 200 <= answer.status < 300 else f"{question}: {answer.status} {answer.reason}"
-
-
 def _doubt(port: int, process: Process) -> str:
     """Return what is wrong with a port that answers: another's, or one that no load balancer can reach."""
     there = listeners(port)
@@ -134,7 +113,7 @@ def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: f
         if process.has_exited:  # while it starts again, its status is 0
             exit_status = process.exit
         problem = f"it is {process.state}, its last exit status was {exit_status}" if not process.active else ""
-        problem = problem or answer_of(port, path, timeout) or _doubt(port, process)
+        problem = problem or answer_of("127.0.0.1", port, path, timeout) or _doubt(port, process)
         row = 0 if problem else row + 1 if process.pid == pid else 1
         pid = process.pid
         if row >= IN_A_ROW:

@@ -10,6 +10,8 @@ from typing import Any
 from ansible.module_utils.node_state import StateError
 
 RECORDS = Path("/var/lib/nexus-ops/services")  # what is known to work here, kept over reboots
+HISTORY = Path("/var/lib/nexus-ops/history")  # what became of each release
+ROLLOUTS = Path("/var/lib/nexus-ops/rollouts")  # what ran before the rollout that is under way, or was the last
 PENDING = Path("/run/nexus-ops/service-deploy/pending")  # activations that have begun and not ended
 SETTINGS = Path("/etc/nexus-ops/services")
 UNITS = Path("/etc/systemd/system")
@@ -82,6 +84,16 @@ class Place:
         return RECORDS / f"{self.name}.json"
 
     @property
+    def history(self) -> Path:
+        """Return the file that says what became of each release."""
+        return HISTORY / f"{self.name}.json"
+
+    @property
+    def rollout(self) -> Path:
+        """Return the file that says what ran before the last rollout."""
+        return ROLLOUTS / f"{self.name}.json"
+
+    @property
     def pending(self) -> Path:
         """Return the marker of an activation that has begun."""
         return PENDING / self.name
@@ -102,6 +114,8 @@ class Service:
     drain_timeout: str = "30s"
     origin: str = ""
     unpacked_size: int = 0  # bytes
+    alone: bool = False  # no other node runs it
+    held: str = ""  # the release that was asked for, in whose place the one that runs is kept: it was rolled back
 
     @property
     def name(self) -> str:
@@ -132,6 +146,7 @@ class Service:
             drain_timeout=drain,
             origin=wanted.get("origin") or "",
             unpacked_size=int(wanted.get("unpacked_size") or 0),
+            alone=bool(wanted.get("alone")),
         )
 
 

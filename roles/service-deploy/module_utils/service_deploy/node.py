@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node_state import StateError, units
-from ansible.module_utils.service_deploy import firewall, records, releases
-from ansible.module_utils.service_deploy.activation import Activation, reasons, stop
+from ansible.module_utils.service_deploy import drain, firewall, records, releases, rollouts
+from ansible.module_utils.service_deploy.activation import LOG_LINES, Activation, log_of, reasons, stop
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
 
 if TYPE_CHECKING:
@@ -21,16 +23,18 @@ Archives = dict[str, dict[str, Any]]
 class Node:
     """The services that are wanted on this node. `root` is service_deploy_root."""
 
-    def __init__(self, state: State, services: list[Service], root: Path, allowed: list[str]) -> None:
-        """Read nothing yet. `allowed` are the addresses that may reach the ports."""
+    def __init__(self, state: State, services: list[Service], root: Path, allowed: list[str], only: str = "") -> None:
+        """Read nothing yet. `allowed`: who may reach the ports, by address; `only`: the one service it is about."""
         self.state = state
         self.services = services
         self.root = root
         self.allowed = allowed
+        self.only = only
 
     def unwanted(self) -> list[str]:
         """Return the names of services that run here and are not wanted any more."""
-        return sorted(records.names_known(self.root) - {service.name for service in self.services})
+        names = records.names_known(self.root) - {service.name for service in self.services}
+        return sorted(name for name in names if self.only in ("", name))
 
     def missing(self) -> list[str]:
         """Return the names of the services whose release is not on the node yet."""
@@ -88,17 +92,81 @@ class Node:
             setup = " and set it up" if service.setup else ""
             self.state.note(f"unpack release {service.release} of {service.name}{setup}")
 
-    def activate(self, by: str, limit: float, keep: int) -> dict[str, list[str]]:
+    def activate(self, by: str, limit: float, keep: int, *, taken_back: bool = False) -> dict[str, list[str]]:
         """Activate what is due, one service after the other, and return why."""
         due = self.due()
-        every = {name: Place(name, self.root) for name in records.names_known(self.root)}
         for service in self.services:
             if service.name in due:
-                others = [place for name, place in every.items() if name != service.name]
-                Activation(self.state, service, by=by, limit=limit, others=others).run(due[service.name], keep)
+                before = records.read_good(service.place)
+                self._activation(service, by, limit).run(due[service.name], keep, taken_back=taken_back)
+                if before is not None and not self.state.check_mode:
+                    self._lead(before.port, service.port)
         if due and not self.state.check_mode:
             self.guard()  # a port that was left is free again
         return due
+
+    def unsettled(self) -> list[str]:
+        """Return the services with a rollout that nobody has seen through to its end."""
+        found = {service.name: rollouts.read_rollout(service.place) for service in self.services}
+        return [name for name, rollout in found.items() if rollout is not None and not rollout.settled]
+
+    def settle(self, run: str, observe: float) -> list[str]:
+        """See that what was switched still runs, for `observe` seconds; note that `run` saw it, and return which.
+
+        Raises StateError with the service's last log lines.
+        """
+        names = self.unsettled()
+        places = [service.place for service in self.services if service.name in names]
+        watched = [(place, rollouts.read_rollout(place)) for place in places]
+        services = {service.name: service for service in self.services}
+        ends = time.monotonic() + observe
+        while True:
+            for place, rollout in watched:
+                try:
+                    if rollout is not None and rollout.invocation:
+                        rollouts.check_process(place, rollout)
+                except StateError as error:
+                    good = records.read_good(place)
+                    since = good.since if good else 0.0
+                    said = releases.last_lines(log_of(place.unit, since), services[place.name].environment, LOG_LINES)
+                    release = good.release if good else services[place.name].release
+                    raise StateError(
+                        f"release {release} of {place.name}: {error}. Its last log lines:\n{said}"
+                    ) from error
+            if time.monotonic() >= ends:
+                break
+            time.sleep(min(1.0, max(0.0, ends - time.monotonic())))
+        for place, rollout in watched:
+            if rollout is not None:
+                rollouts.write_rollout(place, replace(rollout, settled=run))
+        return names
+
+    def undo(self, run: str, by: str, limit: float) -> dict[str, str]:
+        """Take back what the failed `run` rolled out here; return what came of it by service. Raises StateError."""
+        outcomes, failed = {}, []
+        for service in self.services:
+            rollout = rollouts.to_undo(service.place, records.read_good(service.place), run)
+            if rollout is None:
+                continue
+            try:
+                outcomes[service.name] = self._activation(service, by, limit).undo(rollout)
+            except StateError as error:
+                failed.append(str(error))
+        if outcomes and not self.state.check_mode:
+            self.guard()
+        if failed:
+            raise StateError("; ".join(failed))
+        return outcomes
+
+    def _activation(self, service: Service, by: str, limit: float) -> Activation:
+        names = records.names_known(self.root) - {service.name}
+        others = [Place(name, self.root) for name in names]
+        return Activation(self.state, service, by=by, limit=limit, others=others)
+
+    def _lead(self, old: int, new: int) -> None:
+        """Lead a port that was left to the new one, until the load balancers have learned of it."""
+        if old != new and old not in records.ports_known(records.names_known(self.root), self.root):
+            drain.forward(old, new)
 
     def remove(self) -> list[str]:
         """Stop and remove the services that are not wanted any more, and return their names.
@@ -110,7 +178,7 @@ class Node:
             place = Place(name, self.root)
             self._stop(place)
             self.state.stop([{"name": place.unit, "state": "absent"}])
-            parts = (place.environment_file, place.folder, place.pending, place.record)
+            parts = (place.environment_file, place.folder, place.pending, place.record, place.history, place.rollout)
             self.state.absent([str(part) for part in parts])
         if unwanted:
             self.guard(gone=unwanted)

@@ -44,13 +44,13 @@ def read_good(place: Place) -> Good | None:
 
 def write_good(place: Place, good: Good) -> None:
     """Keep what works, over reboots."""
-    _private_folder(RECORDS)
+    private_folder(RECORDS)
     Snapshot((json.dumps(asdict(good), indent=1) + "\n").encode(), mode=0o600).put(place.record)
 
 
 def begin(place: Place) -> None:
     """Note that an activation begins: until `end`, what runs need not be what is on disk."""
-    _private_folder(PENDING)
+    private_folder(PENDING)
     place.pending.touch()
 
 
@@ -72,6 +72,7 @@ def ports_known(names: Iterable[str], root: Path) -> set[int]:
     return {good.port for good in records if good is not None}
 
 
-def _private_folder(folder: Path) -> None:
+def private_folder(folder: Path) -> None:
+    """Make a folder that root alone may look into."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)

@@ -43,6 +43,12 @@ def is_whole(place: Place, release: str) -> bool:
     return description_of(place, release).is_file() and (place.releases / release).is_dir()
 
 
+def whole_ones(place: Place) -> list[str]:
+    """Return the releases that lie here whole, the newest first."""
+    known = sorted(place.releases.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.stem for path in known if is_whole(place, path.stem)]
+
+
 def check_space(service: Service, archive_size: int) -> None:
     """Raise StateError when the release does not fit; `archive_size` in bytes."""
     folder = service.place.releases

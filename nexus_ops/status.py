@@ -1,0 +1,231 @@
+"""How the cluster is: its nodes, load balancers, services and streams, and what is not as nexus.yml says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nexus_ops.asking import Replies, ask_nodes
+from nexus_ops.environment import Environment
+from nexus_ops.errors import ExitCode
+from nexus_ops.intent.model import Intent, Role
+from nexus_ops.monitoring import evaluate as evaluate_monitoring
+from nexus_ops.monitoring import join, no_answer
+from nexus_ops.variables import upstream_address
+
+PLAYBOOK = "status"
+
+
+@dataclass(frozen=True)
+class LoadBalancer:
+    """A load balancer: whether it holds the floating IP, and by service and worker why that gets no requests, or "".
+
+    `problem` is why it serves nobody, empty when it does.
+    """
+
+    holds_virtual_ip: bool = False
+    upstreams: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ServiceOnNode:
+    """A service on one worker: the release that runs, since when (seconds of the epoch), by whom, and what is wrong."""
+
+    release: str
+    since: float | None
+    by: str
+    problem: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it answered well just now."""
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """All of it. `silent`: nodes that ssh does not reach, with the reason; `problems`: one sentence each."""
+
+    nodes: tuple[str, ...]
+    silent: Mapping[str, str]
+    lbs: Mapping[str, LoadBalancer]
+    services: Mapping[str, Mapping[str, ServiceOnNode]]
+    streaming: Mapping[str, str]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as declared."""
+        return not self.problems
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return DONE, FAILED when something is not as declared, UNREACHABLE when no node answers at all."""
+        if self.nodes and set(self.nodes) == set(self.silent):
+            return ExitCode.UNREACHABLE
+        return ExitCode.DONE if self.ok else ExitCode.FAILED
+
+    def document(self, intent: Intent, last_run: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return what `--json` shows."""
+        return {
+            "ok": self.ok,
+            "nodes": {
+                name: {
+                    "reachable": name not in self.silent,
+                    "roles": [role.value for role in Role if role in intent.nodes[name].roles],
+                    "reason": self.silent.get(name, ""),
+                }
+                for name in self.nodes
+            },
+            "lbs": {
+                name: {
+                    "holds_virtual_ip": lb.holds_virtual_ip,
+                    "problem": lb.problem,
+                    "upstreams": {
+                        service: {worker: "down" if doubt else "up" for worker, doubt in workers.items()}
+                        for service, workers in lb.upstreams.items()
+                    },
+                }
+                for name, lb in self.lbs.items()
+            },
+            "services": {
+                service: {
+                    "nodes": {
+                        worker: {
+                            "release": found.release,
+                            "since": found.since,
+                            "by": found.by,
+                            "healthy": found.healthy,
+                            "problem": found.problem,
+                        }
+                        for worker, found in workers.items()
+                    }
+                }
+                for service, workers in self.services.items()
+            },
+            "streaming": dict(self.streaming),
+            "problems": list(self.problems),
+            "last_run": last_run,
+        }
+
+
+def ask_status(environment: Environment, intent: Intent, on_tick: Callable[[], None] = lambda: None) -> ClusterStatus:
+    """Ask all nodes at once and return what comes of it. Raises NexusError when Ansible could not ask anybody."""
+    return evaluate(intent, ask_nodes(environment, intent, PLAYBOOK, on_tick))
+
+
+def evaluate(intent: Intent, replies: Replies) -> ClusterStatus:
+    """Return the status by what the nodes said. Reads and asks nothing."""
+    lbs = {node.name: _load_balancer(node.name, replies) for node in intent.with_role(Role.LB)}
+    services = {
+        service.name: {worker: _on_node(service.name, worker, replies) for worker in service.nodes}
+        for service in intent.services.values()
+    }
+    streaming = _streaming(intent, replies)
+    problems = [
+        *(f"{name} does not answer: {reason}" for name, reason in replies.silent.items()),
+        *_problems_of_load_balancers(intent, lbs, replies),
+        *_problems_of_services(intent, services, lbs, replies),
+        *_problems_of_streaming(streaming, replies),
+    ]
+    return ClusterStatus(tuple(intent.nodes), dict(replies.silent), lbs, services, streaming, tuple(problems))
+
+
+def _load_balancer(name: str, replies: Replies) -> LoadBalancer:
+    found = replies.reports.get(name, {}).get("lb")
+    if not found:
+        return LoadBalancer(problem=no_answer(name, replies) or replies.failed.get(name) or "it cannot be asked")
+    problem = found["problem"]
+    stopped = [unit.removesuffix(".service") for unit, state in found["units"].items() if state != "active"]
+    if not found["routing"] and stopped:
+        problem = "it is not set up yet"
+    elif stopped:
+        problem = f"{join(stopped)} {'does' if len(stopped) == 1 else 'do'} not run"
+    return LoadBalancer(found["holds_virtual_ip"], found["upstreams"], problem)
+
+
+def _on_node(service: str, worker: str, replies: Replies) -> ServiceOnNode:
+    found = (replies.reports.get(worker, {}).get("services") or {}).get(service)
+    if found is None:
+        known = "services" in replies.reports.get(worker, {})
+        return ServiceOnNode("", None, "", "it is not deployed there yet" if known else "its worker does not answer")
+    return ServiceOnNode(found["release"], found["since"], found["by"], found["problem"])
+
+
+def _streaming(intent: Intent, replies: Replies) -> dict[str, str]:
+    """Return the state of each node's stream, nothing where nobody is watched."""
+    if not (intent.monitoring.enabled and intent.parents):
+        return {}
+    parents = {node.name for node in intent.parents}
+    views = {name: report for name, report in replies.reports.items() if name in parents and "sender" in report}
+    only_parents = Replies(views, replies.received, replies.silent, replies.failed)
+    return {name: node.state.value for name, node in evaluate_monitoring(intent, only_parents).nodes.items()}
+
+
+def _problems_of_load_balancers(intent: Intent, lbs: Mapping[str, LoadBalancer], replies: Replies) -> Iterable[str]:
+    for name, lb in lbs.items():
+        if lb.problem and name not in replies.silent:
+            yield f"load balancer {name}: {lb.problem}"
+    holders = [name for name, lb in lbs.items() if lb.holds_virtual_ip]
+    if intent.ha.virtual_ip and len(holders) != 1 and any(name not in replies.silent for name in lbs):
+        address = intent.ha.virtual_ip.ip
+        yield (
+            f"the floating IP {address} is held by {join(holders)}"
+            if holders
+            else f"nobody holds the floating IP {address}"
+        )
+
+
+def _problems_of_services(
+    intent: Intent,
+    services: Mapping[str, Mapping[str, ServiceOnNode]],
+    lbs: Mapping[str, LoadBalancer],
+    replies: Replies,
+) -> Iterable[str]:
+    for name, workers in services.items():
+        for worker, found in workers.items():
+            if worker in replies.silent:
+                continue
+            if found.problem:
+                yield f"{name} on {worker}: {found.problem}"
+                continue
+            yield from (f"{name} on {worker}: {reason}" for reason in _drift(name, worker, replies))
+            yield from _not_served(intent, name, worker, lbs, replies)
+        releases = {found.release for found in workers.values() if found.release}
+        if len(releases) > 1:
+            yield f"{name} runs in {len(releases)} releases: {join(sorted(releases))}"
+    for node in intent.with_role(Role.WORKER):
+        for name, entry in (replies.reports.get(node.name, {}).get("services") or {}).items():
+            if not entry["wanted"]:
+                yield f"{name} on {node.name}: nexus.yml does not name it there"
+
+
+def _drift(service: str, worker: str, replies: Replies) -> list[str]:
+    drift: list[str] = replies.reports[worker]["services"][service]["drift"]
+    return drift
+
+
+def _not_served(
+    intent: Intent, service: str, worker: str, lbs: Mapping[str, LoadBalancer], replies: Replies
+) -> Iterable[str]:
+    """Yield why load balancers send nothing to a worker that is well, those with the same reason together."""
+    wanted = upstream_address(intent.nodes[worker], intent.services[service])
+    reasons: dict[str, list[str]] = {}
+    for name, lb in lbs.items():
+        if lb.problem:
+            continue
+        routing = replies.reports[name]["lb"]["routing"].get(service) or {"upstreams": {}}
+        if routing["upstreams"].get(worker) != wanted:
+            reasons.setdefault("does not have it as nexus.yml says", []).append(name)
+        elif doubt := lb.upstreams.get(service, {}).get(worker, ""):
+            reasons.setdefault(f"sends it no requests: {doubt}", []).append(name)
+    for reason, names in reasons.items():
+        yield f"{service} on {worker}: {join(names)} {reason}"
+
+
+def _problems_of_streaming(streaming: Mapping[str, str], replies: Replies) -> Iterable[str]:
+    late = [name for name, state in streaming.items() if state != "live" and name not in replies.silent]
+    if late:
+        yield f"monitoring: {join(late)} not live; see: monitor status"

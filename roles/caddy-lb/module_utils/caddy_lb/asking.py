@@ -1,0 +1,98 @@
+"""Asks this machine's Caddy: what it believes of upstreams, and which worker it sends a request to."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.caddy_lb.routing import Upstream, upstreams_of
+from ansible.module_utils.node_state.answers import answer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_FAILS = 3  # as in the Caddyfile: so many within fail_duration, and Caddy sends a worker nothing
+PAUSE = 0.05  # seconds
+NOBODY = "nexus-ask.invalid"  # a host name that no site is for: the service without a domain
+
+
+def ask_caddy(path: str, timeout: float = 2) -> Any:
+    """Return what Caddy's admin interface says at `path`, from JSON. Raises OSError."""
+    connection = http.client.HTTPConnection("localhost", 2019, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"Caddy's admin interface: {error}") from error
+    finally:
+        connection.close()
+
+
+def failures() -> dict[str, int]:
+    """Return how many requests failed lately, by upstream (`host:port`). Raises OSError."""
+    return {entry["address"]: int(entry.get("fails") or 0) for entry in ask_caddy("/reverse_proxy/upstreams") or []}
+
+
+def doubts(upstreams: Sequence[Upstream], failed: dict[str, int]) -> dict[str, str]:
+    """Return by worker why this load balancer cannot send it requests, empty where it can. Asks all at once."""
+
+    def doubt(upstream: Upstream) -> str:
+        problem = answer_of(upstream.address, upstream.port, upstream.path, upstream.timeout)
+        fails = failed.get(upstream.authority, 0)
+        return problem or (f"{fails} requests to it failed in the last seconds" if fails >= MAX_FAILS else "")
+
+    if not upstreams:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(32, len(upstreams))) as pool:
+        return dict(zip((upstream.worker for upstream in upstreams), pool.map(doubt, upstreams), strict=True))
+
+
+def wait_until_used(service: dict[str, Any], worker: str, tls: str, limit: float) -> str:
+    """Send requests through this Caddy until one went to `worker`; return why not within `limit` seconds, else nothing.
+
+    The worker must be an upstream of `service` here.
+    """
+    (upstream,) = (one for one in upstreams_of(service) if one.worker == worker)
+    ends = time.monotonic() + limit
+    problem = ""
+    while True:
+        try:
+            status, went_to = _ask(service["domain"], upstream.path, tls, max(upstream.timeout, 1) + 2)
+            if went_to == upstream.authority and status < 500:
+                return ""
+            problem = f"it answered {status} from {went_to or 'nobody'}"
+        except (OSError, http.client.HTTPException) as error:
+            problem = str(error) or type(error).__name__
+        if time.monotonic() > ends:
+            own = answer_of(upstream.address, upstream.port, upstream.path, upstream.timeout)
+            return own or f"its Caddy sends {upstream.authority} no requests ({problem})"
+        time.sleep(PAUSE)
+
+
+def _ask(domain: str, path: str, tls: str, timeout: float) -> tuple[int, str]:
+    """Return status and upstream of one request: a health check, or HEAD of / where a service has none."""
+    secure = bool(domain) and tls != "off"
+    connection = http.client.HTTPConnection("127.0.0.1", 443 if secure else 80, timeout=timeout)
+    try:
+        if secure:
+            plain = socket.create_connection(("127.0.0.1", 443), timeout)
+            connection.sock = _unverified().wrap_socket(plain, server_hostname=domain)
+        headers = {"Host": domain or NOBODY, "Nexus-Ask": "1", "User-Agent": "nexus-ops", "Connection": "close"}
+        connection.request("GET" if path else "HEAD", path or "/", headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get("Nexus-Upstream") or ""
+    finally:
+        connection.close()
+
+
+def _unverified() -> ssl.SSLContext:
+    """Return a context that trusts anybody: nothing secret is sent, and nobody else listens on loopback."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,78 @@
+"""A rollout as this node sees it: what ran before, until all nodes of the service run what is new."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.node_state import StateError
+from ansible.module_utils.node_state.snapshot import Snapshot
+from ansible.module_utils.service_deploy.health import Process
+from ansible.module_utils.service_deploy.model import ROLLOUTS
+from ansible.module_utils.service_deploy.records import Good, private_folder
+
+if TYPE_CHECKING:
+    from ansible.module_utils.service_deploy.model import Place
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """`before` is what ran before it (None: nothing), `invocation` the start (systemd's) that was seen healthy.
+
+    `settled` names the run that saw every node of the service healthy; empty as long as none has.
+    """
+
+    before: Good | None
+    invocation: str = ""
+    settled: str = ""
+
+
+def read_rollout(place: Place) -> Rollout | None:
+    """Return the last rollout, None when there is none or its file is damaged."""
+    try:
+        found = json.loads(place.rollout.read_bytes())
+        before = Good(**found["before"]) if found["before"] else None
+        return Rollout(before, found["invocation"], found["settled"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write_rollout(place: Place, rollout: Rollout) -> None:
+    """Keep it, over reboots. It holds secrets: a file for root alone."""
+    private_folder(ROLLOUTS)
+    Snapshot((json.dumps(asdict(rollout), indent=1) + "\n").encode(), mode=0o600).put(place.rollout)
+
+
+def begin(place: Place, before: Good | None) -> None:
+    """Note what runs before a switch. A rollout that was interrupted goes on: what ran before that one counts."""
+    found = read_rollout(place)
+    if found is None or found.settled:
+        write_rollout(place, Rollout(before))
+
+
+def switched(place: Place) -> None:
+    """Note the process that was seen healthy. Raises StateError."""
+    found = read_rollout(place)
+    before = found.before if found else None
+    write_rollout(place, Rollout(before, Process.of(place.unit).invocation))
+
+
+def to_undo(place: Place, good: Good | None, run: str) -> Rollout | None:
+    """Return the rollout that has to be undone when the run called `run` failed elsewhere, None when there is none.
+
+    That is one that this run settled, or nobody; and something else runs than before.
+    """
+    found = read_rollout(place)
+    if found is None or good is None or found.settled not in ("", run):
+        return None
+    return None if found.before is not None and found.before.runs_the_same(good) else found
+
+
+def check_process(place: Place, rollout: Rollout) -> None:
+    """Raise StateError when the process is not the one that was seen healthy: it ended since then."""
+    process = Process.of(place.unit)
+    if not process.active or process.restarts:
+        raise StateError(f"it ended after it had been seen healthy (its exit status was {process.exit})")
+    if process.invocation != rollout.invocation:
+        raise StateError("it was restarted after it had been seen healthy")
