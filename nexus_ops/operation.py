@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from nexus_ops.content import find_content
@@ -25,6 +26,7 @@ PLAYBOOKS = {
     "monitoring_removed": "monitoring_removed",
     "all": "site",
     "bootstrap": "bootstrap",
+    "deploy": "deploy",
 }
 
 CLEANED = {"ha": RETIRED, "all": RETIRED, "monitoring": (RETIRED_NODE,), "monitoring_removed": (RETIRED_NODE,)}
@@ -77,9 +79,11 @@ def run_playbook(
     limit: str | None = None,
     verbosity: int = 0,
     extra_variables_file: Path | None = None,
+    skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Run the playbook of `target` and return what came out of it; progress goes to `stream`.
 
+    Nodes in `skipped` (with the reason) are left out, and the result says so: it is a partial one.
     Raises UsageError for a limit that names nobody and for an encrypted password that was never hashed, and
     UnreachableError when a node's host key was never pinned.
     """
@@ -92,6 +96,8 @@ def run_playbook(
     inventory = refresh_inventory(environment, intent)
     cleaned = CLEANED.get(target, ())
     retired = retired_hosts(inventory, cleaned)
+    if skipped:
+        limit = ":".join([limit or "all", *(f"!{name}" for name in skipped)])
     nodes = [name for name in select_nodes(intent, inventory, limit) if intent.nodes[name].roles & needed]
     if not nodes:
         roles = ", ".join(sorted(needed))
@@ -116,11 +122,11 @@ def run_playbook(
         except BaseException:
             record.save(result="crashed")
             raise
-    result = judge(record.identifier, outcome, retired, {})
+    result = _with_skipped(judge(record.identifier, outcome, retired, {}), skipped)
     record.save(**{"result": result.exit_code.name.lower(), **result.document()})
     if outcome.unreachable and not outcome.interrupted:
         refused = _refused_keys(environment, intent, outcome)
-        result = judge(record.identifier, outcome, retired, refused)
+        result = _with_skipped(judge(record.identifier, outcome, retired, refused), skipped)
     if retired and not check and limit is None and result.exit_code is ExitCode.DONE:
         refresh_inventory(environment, intent, cleaned=retired - set(result.retired_left), groups=cleaned)
     return result
@@ -128,7 +134,7 @@ def run_playbook(
 
 def needed_roles(intent: Intent, target: str) -> set[Role]:
     """Return the roles whose nodes a run of `target` needs. A manager that is gone stops no run without monitoring."""
-    if target == "ha" or (target == "all" and not intent.monitoring.enabled):
+    if target in {"ha", "deploy"} or (target == "all" and not intent.monitoring.enabled):
         return {Role.LB, Role.WORKER}
     return set(Role)
 
@@ -214,6 +220,20 @@ def judge(run: str, outcome: Outcome, retired: set[str], refused: Mapping[str, s
         problems.append(Problem("", "", text, f"see: nexus-ops runs show {run}"))
     left = tuple(sorted({event.host for event in outcome.ignored} & retired))
     return Result(run, outcome, code, tuple(problems), left)
+
+
+def _with_skipped(result: Result, skipped: Mapping[str, str]) -> Result:
+    """Return `result` with the nodes that were left out: a run without them is never a whole success."""
+    if not skipped:
+        return result
+    for name in skipped:
+        result.outcome.stats[name] = {"ok": 0, "changed": 0, "failed": 0, "unreachable": 1}
+    problems = [
+        Problem(name, "", f"left out: {reason}", "bring it back, then run this again")
+        for name, reason in skipped.items()
+    ]
+    code = ExitCode.UNREACHABLE if result.exit_code is ExitCode.DONE else result.exit_code
+    return replace(result, exit_code=code, problems=(*result.problems, *problems))
 
 
 def _refused_keys(environment: Environment, intent: Intent, outcome: Outcome) -> dict[str, str]:

@@ -16,13 +16,14 @@ from nexus_ops.cli.apply import apply, plan
 from nexus_ops.cli.bootstrap import bootstrap
 from nexus_ops.cli.dashboard import dashboard
 from nexus_ops.cli.demo import demo
-from nexus_ops.cli.deploy import deploy
+from nexus_ops.cli.deploy import deploy, rollback
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
 from nexus_ops.cli.monitor import monitor
 from nexus_ops.cli.node import node
 from nexus_ops.cli.runs import runs
 from nexus_ops.cli.sandbox import sandbox
+from nexus_ops.cli.services import services
 from nexus_ops.cli.status import status
 from nexus_ops.errors import ExitCode, NexusError
 
@@ -35,7 +36,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, bootstrap, inventory, plan, apply, deploy, status, dashboard, demo):
+for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, services, status, dashboard, demo):
     cli.command()(command)
 for group in (node, monitor, runs):
     cli.add_typer(group)

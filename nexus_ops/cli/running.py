@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nexus_ops.errors import ExitCode
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 class Order:
     """What to run: `target` is one of operation.PLAYBOOKS, `command` the name that the record gets.
 
-    `variables` win over those of hosts.yml. None of them is secret.
+    `variables` win over those of hosts.yml. None of them is secret. `skipped`: nodes to be left out, with the reason.
     """
 
     target: str
     command: str
     limit: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(application: Application, order: Order, intent: Intent, *, check: bool) -> Result:
@@ -46,6 +47,7 @@ def run(application: Application, order: Order, intent: Intent, *, check: bool) 
             limit=order.limit,
             verbosity=application.verbosity,
             extra_variables_file=path,
+            skipped=order.skipped,
         )
 
 
@@ -64,7 +66,7 @@ def change(
     `foreword` says what happens beside the plan. `prepare` is called once the person agreed and returns the intent to
     run with. With `check` nothing is asked, prepared or changed.
     """
-    checked = Order(order.target, f"{order.command} --check", order.limit, order.variables)
+    checked = replace(order, command=f"{order.command} --check")
     if check:
         return finish(application, run(application, checked, application.intent, check=True))
     if not yes:

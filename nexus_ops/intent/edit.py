@@ -29,12 +29,12 @@ def add_node(text: str, name: str, address: str, roles: Sequence[str], ssh: Mapp
     if isinstance(wanted, dict):
         body = {"address": address, "roles": list(roles), **({"ssh": dict(ssh)} if ssh else {})}
         wanted["nodes"] = {**(wanted.get("nodes") or {}), name: body}
-    _require(added, wanted, f"write under nodes: {entry}")
+    require(added, wanted, f"write under nodes: {entry}")
     return added
 
 
 def _with_entry(text: str, name: str, entry: str) -> str:
-    nodes = _get(yaml.compose(text, yaml.SafeLoader), "nodes")
+    nodes = get(yaml.compose(text, yaml.SafeLoader), "nodes")
     newline = "\r\n" if "\r\n" in text else "\n"
     if not isinstance(nodes, yaml.MappingNode) or not nodes.value:
         if nodes is not None:
@@ -61,23 +61,23 @@ def remove_node(text: str, name: str) -> tuple[str, list[str]]:
     """
     wanted = copy.deepcopy(parse_document(text.encode(), _FILE).value)
     document = yaml.compose(text, yaml.SafeLoader)
-    nodes = _get(document, "nodes")
+    nodes = get(document, "nodes")
     names = [key.value for key, _ in nodes.value] if isinstance(nodes, yaml.MappingNode) else []
     if not isinstance(nodes, yaml.MappingNode) or name not in names:
         raise UsageError(f"no node {name!r} (there are: {', '.join(names)})", next_step="correct the name")
     # A set: services that share a list by an alias share its cut as well.
-    cuts = {_cut(text, nodes, nodes.value, names.index(name))}
-    services = _get(document, "services")
+    cuts = {cut(text, nodes, nodes.value, names.index(name))}
+    services = get(document, "services")
     for _, body in services.value if isinstance(services, yaml.MappingNode) else []:
-        listed = _get(body, "nodes")
+        listed = get(body, "nodes")
         if isinstance(listed, yaml.SequenceNode):
             found = [item.value for item in listed.value]
             if name in found:
-                cuts.add(_cut(text, listed, [(item, item) for item in listed.value], found.index(name)))
+                cuts.add(cut(text, listed, [(item, item) for item in listed.value], found.index(name)))
     touched = _without(wanted, name)
     for begin, end in sorted(cuts, reverse=True):
         text = text[:begin] + text[end:]
-    _require(text, wanted, f"take {name} out by hand")
+    require(text, wanted, f"take {name} out by hand")
     return text, touched
 
 
@@ -93,7 +93,7 @@ def set_monitoring(text: str, *, enabled: bool) -> str:
     word = "true" if enabled else "false"
     edited = _with_monitoring(text, f"enabled: {word}", word)
     wanted["monitoring"] = {**section, "enabled": enabled}
-    _require(edited, wanted, f"write under monitoring: enabled: {word}")
+    require(edited, wanted, f"write under monitoring: enabled: {word}")
     return edited
 
 
@@ -103,34 +103,34 @@ def _with_monitoring(text: str, entry: str, word: str) -> str:
     if not isinstance(document, yaml.MappingNode) or not document.value:
         raise UsageError("nexus.yml says nothing", next_step="make one: nexus-ops init")
     keys = {key.value: key for key, _ in document.value}
-    section = _get(document, "monitoring")
+    section = get(document, "monitoring")
     newline = "\r\n" if "\r\n" in text else "\n"
     indent = " " * document.value[0][0].start_mark.column
     if section is None and document.flow_style:
-        return _spliced(text, document.value[-1][1].end_mark.index, f", monitoring: {{{entry}}}")
+        return spliced(text, document.value[-1][1].end_mark.index, f", monitoring: {{{entry}}}")
     if section is None:
         return f"{text.rstrip()}{newline}{newline}{indent}monitoring:{newline}{indent}  {entry}{newline}"
     begin, end = section.start_mark.index, section.end_mark.index
-    known = _get(section, "enabled")
+    known = get(section, "enabled")
     if known is not None:
-        return _spliced(text, known.start_mark.index, word, known.end_mark.index)
+        return spliced(text, known.start_mark.index, word, known.end_mark.index)
     inner = f"{indent}  "
     if isinstance(section, yaml.MappingNode) and section.value:
         first = section.value[0][0].start_mark
         if section.flow_style:
-            return _spliced(text, first.index, f"{entry}, ")
+            return spliced(text, first.index, f"{entry}, ")
         inner = " " * first.column
     elif begin < end:  # {} or null, as it is written
-        return _spliced(text, begin, f"{{{entry}}}", end)
+        return spliced(text, begin, f"{{{entry}}}", end)
     colon = text.index(":", keys["monitoring"].end_mark.index) + 1
     if document.flow_style:
-        return _spliced(text, colon, f" {{{entry}}}")
+        return spliced(text, colon, f" {{{entry}}}")
     line = text.find("\n", colon)
     rest = text[colon:] if line < 0 else text[colon : line + 1]
     return f"{text[:colon]}{rest.rstrip()}{newline}{inner}{entry}{newline}{text[colon + len(rest) :]}"
 
 
-def _spliced(text: str, begin: int, new: str, end: int | None = None) -> str:
+def spliced(text: str, begin: int, new: str, end: int | None = None) -> str:
     """Return `text` with `new` in place of what stands from `begin` to `end`, by default nothing."""
     return f"{text[:begin]}{new}{text[begin if end is None else end :]}"
 
@@ -164,7 +164,7 @@ def _without(value: Any, name: str) -> list[str]:
     return touched
 
 
-def _require(text: str, wanted: Any, remedy: str) -> None:
+def require(text: str, wanted: Any, remedy: str) -> None:
     """Raise UsageError unless `text` says exactly `wanted`: an edit must never change what it is not about."""
     try:
         is_clean = parse_document(text.encode(), _FILE).value == wanted
@@ -177,7 +177,8 @@ def _require(text: str, wanted: Any, remedy: str) -> None:
         )
 
 
-def _get(node: yaml.Node | None, name: str) -> yaml.Node | None:
+def get(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    """Return the value of the key `name`, None where `node` is no mapping or has no such key."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == name:
@@ -185,7 +186,7 @@ def _get(node: yaml.Node | None, name: str) -> yaml.Node | None:
     return None
 
 
-def _cut(
+def cut(
     text: str, container: yaml.CollectionNode, entries: Sequence[tuple[yaml.Node, yaml.Node]], index: int
 ) -> tuple[int, int]:
     """Return where the entry at `index` begins and ends in `text`: its lines, or in flow style itself and a comma."""
