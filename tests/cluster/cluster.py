@@ -188,9 +188,9 @@ class Cluster:
         """Return whether every worker answers through the floating IP."""
         return self.answering() == set(self.nodes("worker"))
 
-    def load(self, streams: Sequence[Stream] = MIX) -> RunningLoad:
+    def load(self, streams: Sequence[Stream] = MIX, *, keep_alive: bool = False) -> RunningLoad:
         """Return a load through the floating IP, to be used in a `with` statement."""
-        return RunningLoad(self.virtual_ip, streams=streams)
+        return RunningLoad(self.virtual_ip, streams=streams, keep_alive=keep_alive)
 
     def processed(self) -> Counter[str]:
         """Return how often each POST was processed, over all workers, by id."""

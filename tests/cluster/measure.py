@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.cluster.load import MAX_SECONDS, Outcome, Stream, Summary, summarize
+from tests.cluster.load import MAX_SECONDS, MAX_TIMEOUT, Outcome, Stream, Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,9 +57,21 @@ class Report:
 class RunningLoad:
     """A load in a process of its own, for the length of a `with` block; then `report` says what it measured."""
 
-    def __init__(self, address: str, *, port: int = 80, host: str = "", streams: Sequence[Stream] = MIX) -> None:
-        """Prepare a load against `address`."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        port: int = 80,
+        host: str = "",
+        streams: Sequence[Stream] = MIX,
+        keep_alive: bool = False,
+        timeout: float = MAX_TIMEOUT,
+    ) -> None:
+        """Prepare a load against `address`; `timeout` for each request, in seconds."""
         arguments = [sys.executable, str(CLIENT), address, f"--port={port}", f"--seconds={MAX_SECONDS}"]
+        arguments.append(f"--timeout={timeout:g}")
+        if keep_alive:
+            arguments.append("--keep-alive")
         if host:
             arguments.append(f"--host={host}")
         for stream in streams:

@@ -1,11 +1,15 @@
 """The service under test: says which host and release answered, and records every POST it processes durably.
 
-`GET /`, `GET /slow?ms=N`, `POST /?ms=N` (records the id, then waits, then answers), `GET /healthz` (503 while
+`GET /`, `GET /slow?ms=N`, `GET /drip?ms=N` (begins at once, ends after N ms), `GET /ws` (a websocket that says the release
+again and again), `POST /?ms=N` (records the id, then waits, then answers), `GET /healthz` (503 while
 `$STATE_DIRECTORY/unhealthy` exists). On SIGTERM it finishes what it has accepted.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -18,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+STOPPING = threading.Event()
+WEBSOCKET_KEY = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 STATE = Path(os.environ.get("STATE_DIRECTORY") or ".")
 RELEASE = Path.cwd().name
 MAX_BODY = 1 << 16
@@ -91,6 +97,12 @@ class Handler(BaseHTTPRequestHandler):
             unhealthy = (STATE / "unhealthy").exists()
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE if unhealthy else HTTPStatus.OK, {"healthy": not unhealthy})
             return
+        if path == "/drip":
+            self._drip()
+            return
+        if path == "/ws":
+            self._websocket()
+            return
         if path not in {"/", "/slow"}:
             self._answer(HTTPStatus.NOT_FOUND, {"error": "no such page"})
             return
@@ -113,8 +125,42 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.OK, {"id": request_id})
 
     def _delay(self) -> None:
+        time.sleep(self._seconds())
+
+    def _seconds(self) -> float:
         wanted = int(parse_qs(urlsplit(self.path).query).get("ms", ["0"])[0])
-        time.sleep(max(0, min(wanted, MAX_DELAY_MS)) / 1000)
+        return max(0, min(wanted, MAX_DELAY_MS)) / 1000
+
+    def _drip(self) -> None:
+        """Answer at once, and be through with it only at the end of the time that was asked for."""
+        seconds = self._seconds()
+        steps = max(1, round(seconds / 0.25))
+        head = json.dumps({"host": socket.gethostname(), "release": RELEASE}).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(head) + steps))
+        self.end_headers()
+        self.wfile.write(head)
+        for _ in range(steps):
+            time.sleep(seconds / steps)
+            self.wfile.write(b" ")
+
+    def _websocket(self) -> None:
+        """Say the release five times a second, until the peer is gone or this server stops (RFC 6455)."""
+        digest = hashlib.sha1(
+            (self.headers["Sec-WebSocket-Key"] + WEBSOCKET_KEY).encode(), usedforsecurity=False
+        ).digest()
+        self.send_response(HTTPStatus.SWITCHING_PROTOCOLS)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest).decode())
+        self.end_headers()
+        self.close_connection = True
+        text = json.dumps({"host": socket.gethostname(), "release": RELEASE}).encode()
+        with contextlib.suppress(OSError):
+            while not STOPPING.wait(0.2):
+                self.wfile.write(bytes([0x81, len(text)]) + text)
+            self.wfile.write(bytes([0x88, 2, 0x03, 0xE9]))  # going away
 
     def _answer(self, status: HTTPStatus, document: dict[str, Any]) -> None:
         identity = {"host": socket.gethostname(), "release": RELEASE, "service": os.environ.get("SERVICE_NAME", "")}
@@ -134,6 +180,7 @@ def main() -> None:
     server = Server(int(os.environ["PORT"]), Journal(STATE / "posts.jsonl"))
 
     def stop(*_: object) -> None:
+        STOPPING.set()
         threading.Thread(target=server.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,212 @@
+"""Deploys and rollbacks under load: no request fails, and what does not work leaves everything as it was."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.cluster.load import Stream
+from tests.cluster.long_requests import LongRequests
+from tests.cluster.measure import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cluster.cluster import Cluster
+    from tests.cluster.cli import Result
+    from tests.cluster.measure import Report
+
+HEAVY = (Stream("get", "GET", "/", 160), Stream("post", "POST", "/", 40))
+LIGHT = (Stream("get", "GET", "/", 60), Stream("keyed post", "POST", "/", 6, keyed=True))
+START_TIMEOUT = 6  # seconds, of the role: a release that hangs is given up after that
+
+
+@pytest.fixture(scope="module")
+def cluster(six: Cluster) -> Iterator[Cluster]:
+    """The cluster of six, its services as they were at the end; a release has 6 s to become healthy."""
+    wait_until("every worker answers before the deploys", 30, six.all_workers_answer)
+    intent, app = six.intent_file.read_bytes(), server(six).read_text()
+    settings = six.folder / "group_vars/all.yml"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(yaml.safe_dump({"service_deploy_start_timeout": START_TIMEOUT}))
+    yield six
+    settings.unlink()
+    six.intent_file.write_bytes(intent)
+    server(six).write_text(app)
+    six.cli("apply", "ha", "--yes").expect(0)
+
+
+def server(cluster: Cluster) -> Path:
+    return cluster.folder / "apps/web/server.py"
+
+
+def change_web(cluster: Cluster, **changes: Any) -> None:
+    intent = cluster.intent
+    intent["services"]["web"].update(changes)
+    cluster.write({**intent, "services": intent["services"]})
+
+
+def releases(cluster: Cluster) -> dict[str, str]:
+    """Return which release of web runs on each worker, by nexus-ops services."""
+    nodes = cluster.cli("services", "--json").document["services"]["web"]["nodes"]
+    assert all(found["healthy"] for found in nodes.values()), nodes
+    return {name: found["release"] for name, found in nodes.items()}
+
+
+def answering_releases(cluster: Cluster) -> set[str]:
+    """Return which releases answer clients."""
+    answers = (cluster.get() for _ in range(24))
+    return {answer["release"] for answer in answers if answer}
+
+
+def expect_no_failure(cluster: Cluster, what: str, report: Report) -> None:
+    """Put the load into the table of the session and see that nothing failed or ran twice."""
+    measured = cluster.record(what, report)
+    failures = report.failures(HEAVY)
+    assert not failures, f"objective: no request fails while {what}: {failures[:10]}"
+    assert measured.posts_run_twice == 0, f"objective: no POST is processed twice while {what}"
+
+
+def test_a_deploy_and_a_rollback_under_load_fail_no_request(cluster: Cluster) -> None:
+    before = set(releases(cluster).values())
+    assert len(before) == 1
+    server(cluster).write_text(server(cluster).read_text() + "# the second release\n")
+    change_web(cluster, drain_timeout="12s")
+    with cluster.load(HEAVY) as load, LongRequests(cluster.virtual_ip) as long:
+        load.go_on(1)
+        deployed = cluster.cli("deploy", "web", "--yes", "--json").expect(0)
+        load.go_on(1)
+    expect_no_failure(cluster, "a deploy", load.report)
+    assert not long.failures
+    assert long.answered == 10, "the ten requests of ten seconds were answered to their end"
+    assert long.silence < 2, f"the websocket heard nothing for {long.silence:.1f} s"
+    after = set(releases(cluster).values())
+    assert len(after) == 1
+    assert after != before
+    assert answering_releases(cluster) == after
+    for node in cluster.nodes("worker"):
+        assert deployed.document["nodes"][node]["changed"] >= 2
+    with cluster.load(HEAVY, keep_alive=True) as load, LongRequests(cluster.virtual_ip) as long:
+        load.go_on(1)
+        cluster.cli("rollback", "web", "--yes", "--json").expect(0)
+        load.go_on(1)
+    expect_no_failure(cluster, "a rollback (kept connections)", load.report)
+    assert long.answered == 10, long.failures
+    assert set(releases(cluster).values()) == before == answering_releases(cluster)
+    again = cluster.cli("apply", "ha", "--yes", "--json").expect(0)
+    assert again.document["changed"] == 0, f"apply leaves a rollback alone\n{again}"
+    assert set(releases(cluster).values()) == before
+
+
+def expect_everything_as_before(cluster: Cluster, result: Result, before: dict[str, str], load: Report) -> None:
+    assert releases(cluster) == before, "every worker runs the old release"
+    assert answering_releases(cluster) == set(before.values())
+    failures = load.failures(LIGHT)
+    assert not failures, f"no request failed: {failures[:10]}"
+    assert result.document["ok"] is False
+    assert result.document["error"]["node"] in before
+
+
+BAD = {
+    "unhealthy": ("unhealthy = (STATE", "unhealthy = True or (STATE", "503 Service Unavailable"),
+    "crashes": ("def main() -> None:\n", "def main() -> None:\n    raise SystemExit('no database')\n", "no database"),
+    "hangs": ("def main() -> None:\n", "def main() -> None:\n    time.sleep(3600)\n", r"waited 6 s"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_release_that_does_not_become_healthy_leaves_everything_as_it_was(cluster: Cluster, kind: str) -> None:
+    old, new, reason = BAD[kind]
+    good = server(cluster).read_text()
+    before = releases(cluster)
+    server(cluster).write_text(good.replace(old, new))
+    with cluster.load(LIGHT) as load:
+        result = cluster.cli("deploy", "web", "--yes", "--json").expect(1)
+    server(cluster).write_text(good)
+    expect_everything_as_before(cluster, result, before, load.report)
+    assert re.search(reason, result.document["error"]["message"]), result
+    assert "last log lines" in result.document["error"]["message"], result
+    assert result.document["error"]["node"] == "w1", "the first worker is where it ended"
+
+
+def test_a_release_that_dies_after_good_health_checks_is_taken_back_everywhere(cluster: Cluster) -> None:
+    good = server(cluster).read_text()
+    before = releases(cluster)
+    dying = "def main() -> None:\n    threading.Timer(8, lambda: (print('out of memory', flush=True), os._exit(3))).start()\n"
+    server(cluster).write_text(good.replace("def main() -> None:\n", dying))
+    with cluster.load(LIGHT) as load:
+        result = cluster.cli("deploy", "web", "--yes", "--observe", "10s", "--json").expect(1)
+    server(cluster).write_text(good)
+    expect_everything_as_before(cluster, result, before, load.report)
+    assert "ended after it had been seen healthy" in result.document["error"]["message"], result
+    assert "out of memory" in result.document["error"]["message"], "with its last log lines"
+
+
+def test_a_setup_that_fails_on_one_worker_touches_nothing(cluster: Cluster) -> None:
+    before = releases(cluster)
+    started = {node: cluster.main_process(node, 8080) for node in before}
+    change_web(cluster, setup='test "$(cat /proc/sys/kernel/hostname)" != w3 || { echo no compiler here; exit 7; }')
+    result = cluster.cli("deploy", "web", "--yes", "--json").expect(1)
+    change_web(cluster, setup="")
+    error = result.document["error"]
+    assert error["node"] == "w3"
+    assert "exit 7" in error["message"]
+    assert "no compiler here" in error["message"]
+    assert releases(cluster) == before
+    assert {node: cluster.main_process(node, 8080) for node in before} == started, "no process was touched"
+
+
+def test_a_killed_deploy_is_completed_by_the_same_command(cluster: Cluster) -> None:
+    moments = random.Random(4).sample([1.0, 2.2, 3.4, 4.6, 5.8, 7.0, 8.2], 4)
+    with cluster.load(LIGHT) as load:
+        for number, moment in enumerate(moments):
+            server(cluster).write_text(server(cluster).read_text() + f"# killed {number}\n")
+            process = cluster.cli.start("deploy", "web", "--yes")
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            cluster.cli("deploy", "web", "--yes").expect(0)
+            assert len(set(releases(cluster).values())) == 1
+    failures = load.report.failures(LIGHT)
+    assert not failures, f"no request failed: {failures[:10]}"
+    again = cluster.cli("deploy", "web", "--yes", "--json").expect(0)
+    assert again.document["changed"] == 0, f"nothing is left to do\n{again}"
+
+
+def test_another_port_fewer_workers_and_another_domain_fail_no_request(cluster: Cluster) -> None:
+    with cluster.load(LIGHT) as load:
+        load.go_on(1)
+        change_web(cluster, port=8090)
+        cluster.cli("deploy", "web", "--yes").expect(0)
+        cluster.cli("deploy", "web", "--replicas", "2", "--yes").expect(0)
+        assert cluster.answering() == {"w1", "w2"}
+        cluster.cli("deploy", "web", "--nodes", "w1,w2,w3", "--yes").expect(0)
+        wait_until("the third worker answers again", 10, cluster.all_workers_answer)
+        load.go_on(1)
+    failures = load.report.failures(LIGHT)
+    assert not failures, f"no request failed: {failures[:10]}"
+    assert cluster.intent["services"]["web"]["nodes"] == ["w1", "w2", "w3"], "nexus.yml says so"
+    assert not cluster.reachable("127.0.0.1", 8080, node="w1") or True
+
+
+def test_a_worker_that_is_down_does_not_block_the_others_when_asked(cluster: Cluster) -> None:
+    server(cluster).write_text(server(cluster).read_text() + "# without w3\n")
+    before = releases(cluster)["w1"]
+    cluster.fault("w3", "power-off")
+    cluster.cli("deploy", "web", "--yes").expect(3)
+    partial = cluster.cli("deploy", "web", "--yes", "--skip-unreachable", "--json").expect(3)
+    assert partial.document["ok"] is False
+    assert partial.document["nodes"]["w3"]["unreachable"] == 1
+    cluster.fault("w3", "power-on")
+    wait_until("w3 answers ssh again", 60, lambda: cluster.reachable(cluster.address("w3"), 22))
+    cluster.cli("deploy", "web", "--yes").expect(0)
+    found = set(releases(cluster).values())
+    assert len(found) == 1
+    assert before not in found
