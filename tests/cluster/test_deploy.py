@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.cluster.cluster import APP
 from tests.cluster.load import Stream
 from tests.cluster.long_requests import LongRequests
 from tests.cluster.measure import wait_until
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.cluster.cluster import Cluster
     from tests.cluster.cli import Result
+    from tests.cluster.cluster import Cluster
     from tests.cluster.measure import Report
 
 HEAVY = (Stream("get", "GET", "/", 160), Stream("post", "POST", "/", 40))
@@ -32,19 +34,20 @@ START_TIMEOUT = 6  # seconds, of the role: a release that hangs is given up afte
 def cluster(six: Cluster) -> Iterator[Cluster]:
     """The cluster of six, its services as they were at the end; a release has 6 s to become healthy."""
     wait_until("every worker answers before the deploys", 30, six.all_workers_answer)
-    intent, app = six.intent_file.read_bytes(), server(six).read_text()
+    intent = six.intent_file.read_bytes()
+    shutil.copytree(APP, server(six).parent, ignore=shutil.ignore_patterns("__pycache__"))
+    change_web(six, source={"path": "apps/deployed"})
     settings = six.folder / "group_vars/all.yml"
     settings.parent.mkdir(exist_ok=True)
     settings.write_text(yaml.safe_dump({"service_deploy_start_timeout": START_TIMEOUT}))
     yield six
     settings.unlink()
     six.intent_file.write_bytes(intent)
-    server(six).write_text(app)
     six.cli("apply", "ha", "--yes").expect(0)
 
 
 def server(cluster: Cluster) -> Path:
-    return cluster.folder / "apps/web/server.py"
+    return cluster.folder / "apps/deployed/server.py"
 
 
 def change_web(cluster: Cluster, **changes: Any) -> None:
@@ -78,7 +81,7 @@ def test_a_deploy_and_a_rollback_under_load_fail_no_request(cluster: Cluster) ->
     before = set(releases(cluster).values())
     assert len(before) == 1
     server(cluster).write_text(server(cluster).read_text() + "# the second release\n")
-    change_web(cluster, drain_timeout="12s")
+    change_web(cluster, drain_timeout="11s")
     with cluster.load(HEAVY) as load, LongRequests(cluster.virtual_ip) as long:
         load.go_on(1)
         deployed = cluster.cli("deploy", "web", "--yes", "--json").expect(0)
@@ -93,7 +96,8 @@ def test_a_deploy_and_a_rollback_under_load_fail_no_request(cluster: Cluster) ->
     assert answering_releases(cluster) == after
     for node in cluster.nodes("worker"):
         assert deployed.document["nodes"][node]["changed"] >= 2
-    with cluster.load(HEAVY, keep_alive=True) as load, LongRequests(cluster.virtual_ip) as long:
+    change_web(cluster, drain_timeout="4s")
+    with cluster.load(HEAVY, keep_alive=True) as load, LongRequests(cluster.virtual_ip, seconds=3) as long:
         load.go_on(1)
         cluster.cli("rollback", "web", "--yes", "--json").expect(0)
         load.go_on(1)
@@ -139,8 +143,8 @@ def test_a_release_that_does_not_become_healthy_leaves_everything_as_it_was(clus
 def test_a_release_that_dies_after_good_health_checks_is_taken_back_everywhere(cluster: Cluster) -> None:
     good = server(cluster).read_text()
     before = releases(cluster)
-    dying = "def main() -> None:\n    threading.Timer(8, lambda: (print('out of memory', flush=True), os._exit(3))).start()\n"
-    server(cluster).write_text(good.replace("def main() -> None:\n", dying))
+    dying = "threading.Timer(8, lambda: (print('out of memory', flush=True), os._exit(3))).start()"
+    server(cluster).write_text(good.replace("def main() -> None:\n", f"def main() -> None:\n    {dying}\n"))
     with cluster.load(LIGHT) as load:
         result = cluster.cli("deploy", "web", "--yes", "--observe", "10s", "--json").expect(1)
     server(cluster).write_text(good)

@@ -1,7 +1,7 @@
 """The service under test: says which host and release answered, and records every POST it processes durably.
 
-`GET /`, `GET /slow?ms=N`, `GET /drip?ms=N` (begins at once, ends after N ms), `GET /ws` (a websocket that says the release
-again and again), `POST /?ms=N` (records the id, then waits, then answers), `GET /healthz` (503 while
+`GET /`, `GET /slow?ms=N`, `GET /drip?ms=N` (begins at once, ends after N ms), `GET /ws` (a websocket that says the
+release again and again), `POST /?ms=N` (records the id, then waits, then answers), `GET /healthz` (503 while
 `$STATE_DIRECTORY/unhealthy` exists). On SIGTERM it finishes what it has accepted.
 """
 
