@@ -1,4 +1,4 @@
-"""Measured availability: one node after the other has a fault under load; what that costs is held against the intent."""
+"""Measured availability: one node after the other has a fault under load, and what that costs is counted."""
 
 from __future__ import annotations
 

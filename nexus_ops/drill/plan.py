@@ -162,11 +162,7 @@ def _steps(intent: Intent, node: Node, services: Sequence[Service], *, sandbox: 
     here = [service for service in intent.services.values() if node.name in service.nodes]
     units = tuple(_unit(service) for service in here)
     serves = Role.LB in node.roles or bool(here)
-    steps = [
-        Step(Fault.KILL, node.name, (_unit(service),), service.name)
-        for service in here
-        if service in services
-    ]
+    steps = [Step(Fault.KILL, node.name, (_unit(service),), service.name) for service in here if service in services]
     if Role.LB in node.roles:
         steps.append(Step(Fault.STOP, node.name, CADDY_UNITS))
         units = (*units, CADDY_UNITS[1])
