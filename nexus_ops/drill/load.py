@@ -29,6 +29,7 @@ class Target:
 
     service: str
     addresses: tuple[str, ...]
+    port: int
     tls: bool
     host: str
     path: str
@@ -41,12 +42,17 @@ def targets_of(intent: Intent, services: Sequence[Service], path: str) -> list[T
         addresses: tuple[str, ...] = (str(intent.ha.virtual_ip.ip),)
     else:
         addresses = tuple(node.address for node in intent.with_role(Role.LB))
+    tls = {
+        # A public authority has certificates for names only.
+        service.name: intent.ha.tls is Tls.INTERNAL or (intent.ha.tls is Tls.ACME and bool(service.domain))
+        for service in services
+    }
     return [
         Target(
             service=service.name,
             addresses=addresses,
-            # A public authority has certificates for names only.
-            tls=intent.ha.tls is Tls.INTERNAL or (intent.ha.tls is Tls.ACME and bool(service.domain)),
+            port=443 if tls[service.name] else 80,
+            tls=tls[service.name],
             host=service.domain,
             path=path or service.health.path or "/",
             timeout=seconds_of(service.response_timeout, "response_timeout") + PATIENCE,
@@ -120,9 +126,9 @@ class Load:
             if target.tls:
                 names = {"server_hostname": target.host, "assert_hostname": target.host} if target.host else {}
                 options = {**options, **names, "ssl_context": self._context}
-                pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(address, **options)
+                pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(address, target.port, **options)
             else:
-                pool = urllib3.HTTPConnectionPool(address, **options)
+                pool = urllib3.HTTPConnectionPool(address, target.port, **options)
             with pool:
                 answer = pool.request("GET", target.path, headers=headers, redirect=False, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:

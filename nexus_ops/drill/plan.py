@@ -19,6 +19,7 @@ BASELINE = 4.0
 OVERHEAD = 12.0
 """Seconds that a fault takes beside its own length and the baseline, roughly: doing it, asking all nodes after it."""
 
+POWER = "power-off: it is for a sandbox, since nobody here could switch a real machine on again"
 CADDY_UNITS = ("caddy.socket", "caddy.service")
 
 
@@ -86,7 +87,7 @@ def make_plan(intent: Intent, options: Options, *, sandbox: bool, is_here: Calla
     services = _services(intent, options)
     _check(options, len(services))
     nodes = _named(options.nodes, list(intent.nodes), "--node", "no node of nexus.yml")
-    left_out: list[str] = []
+    left_out = [POWER] if Fault.POWER_OFF in options.faults and not sandbox else []
     steps: list[Step] = []
     for name in nodes:
         node = intent.nodes[name]
@@ -97,7 +98,7 @@ def make_plan(intent: Intent, options: Options, *, sandbox: bool, is_here: Calla
             faults = ", ".join(dict.fromkeys(step.title for step in wanted if reasons[step] == reason))
             left_out.append(f"{faults}: {reason}")
     if not steps:
-        raise UsageError(_nothing(options, left_out, sandbox=sandbox), next_step="see: nexus-ops drill --help")
+        raise UsageError(_nothing(left_out), next_step="see: nexus-ops drill --help")
     warnings = []
     if intent.ha.virtual_ip is None and any(Role.LB in intent.nodes[step.node].roles for step in steps):
         warnings.append(
@@ -189,9 +190,7 @@ def _objection(intent: Intent, step: Step, *, here: bool) -> str:
     return f"{' and '.join(alone)} {'runs' if len(alone) == 1 else 'run'} on it alone" if alone else ""
 
 
-def _nothing(options: Options, left_out: Sequence[str], *, sandbox: bool) -> str:
+def _nothing(left_out: Sequence[str]) -> str:
     if left_out:
-        return f"no fault is left that this cluster could survive ({'; '.join(left_out)})"
-    if Fault.POWER_OFF in options.faults and not sandbox:
-        return "power-off is for a sandbox: nobody could switch a real machine on again"
+        return f"no fault is left: {'; '.join(left_out)}"
     return "these nodes have none of these faults"
