@@ -77,7 +77,8 @@ class Injector:
             reason = "; ".join(event.message for event in [*outcome.failures, *outcome.unreachable]) or "no answer"
             kind = CannotError if outcome.failures else NexusError
             raise kind(f"{step.title} could not be done: {' '.join(reason.split())}")
-        return Strike(heard.began, heard.received + heard.report["ends_in"])
+        begin = heard.received if heard.report["begins_in"] else heard.began
+        return Strike(begin, heard.received + heard.report["ends_in"])
 
     def heal(self, step: Step, on_tick: Callable[[], None]) -> bool:
         """End `step` before its time and return whether that could be done. What is cut off cannot be told to."""

@@ -72,7 +72,8 @@ class Load:
         self._stopped = threading.Event()
         self._slots = threading.Semaphore(MAX_THREADS)
         self._begun = 0.0
-        self._due: list[float] = []
+        self._reached = 0.0
+        self._open: dict[int, float] = {}
         self._clock = threading.Thread(target=self._keep_time, daemon=True)
 
     def start(self) -> None:
@@ -88,8 +89,7 @@ class Load:
 
     def settled(self, until: float) -> bool:
         """Return whether all requests that were due before `until` (monotonic seconds) have ended."""
-        due = sum(moment < until for moment in list(self._due))
-        return sum(outcome.due < until for outcome in list(self.outcomes)) >= due
+        return self._reached >= until and not any(due < until for due in list(self._open.values()))
 
     def _keep_time(self) -> None:
         """Hand out what is due. The services take turns within an interval."""
@@ -104,14 +104,16 @@ class Load:
                 while not self._slots.acquire(timeout=0.1):
                     if self._stopped.is_set():
                         return
-                self._due.append(moment)
-                threading.Thread(target=self._send, args=(target, address, moment), daemon=True).start()
+                ticket = number * len(self.targets) + place
+                self._open[ticket] = self._reached = moment
+                threading.Thread(target=self._send, args=(ticket, target, address, moment), daemon=True).start()
             number += 1
 
-    def _send(self, target: Target, address: str, due: float) -> None:
+    def _send(self, ticket: int, target: Target, address: str, due: float) -> None:
         began = time.monotonic()
         error = self._ask(target, address)
         self.outcomes.append(Outcome(target.service, due, began, time.monotonic(), error))
+        del self._open[ticket]
         self._slots.release()
 
     def _ask(self, target: Target, address: str) -> str:
@@ -131,7 +133,7 @@ class Load:
                 pool = urllib3.HTTPConnectionPool(address, target.port, **options)
             with pool:
                 answer = pool.request("GET", target.path, headers=headers, redirect=False, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except Exception as error:  # whatever it was, the client got no answer
             return _words(error)
         return f"HTTP {answer.status}" if answer.status >= 500 else ""
 

@@ -15,7 +15,7 @@ LATE = 0.1
 """Seconds behind its schedule, for one request in a hundred, from which on this program itself was the bottleneck."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One request: when it was due, sent and over, and why it failed; empty: it succeeded."""
 

@@ -167,9 +167,12 @@ class _Course:
     def _calm(self) -> str:
         """Return once all requests of BASELINE seconds succeeded, or why that does not happen."""
         began = since = time.monotonic()
+        seen = len(self.load.outcomes)
         while time.monotonic() - since < BASELINE:
             self._wait(TICK)
-            failed = [outcome for outcome in list(self.load.outcomes) if outcome.error and outcome.ended >= since]
+            fresh = self.load.outcomes[seen:]
+            seen += len(fresh)
+            failed = [outcome for outcome in fresh if outcome.error and outcome.ended >= since]
             if not failed:
                 continue
             since = time.monotonic()

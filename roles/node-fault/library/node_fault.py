@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.node_state import StateError
+from ansible.module_utils.node_state import State, StateError
 from ansible.module_utils.node_state.commands import checked, run
 
 DOCUMENTATION = r"""
@@ -19,6 +19,7 @@ module: node_fault
 short_description: A fault of this node that ends by itself
 description:
   - The end is set before the fault begins, as a timer of systemd on the node. It needs neither network nor Ansible.
+  - C(cut) needs nftables, and installs it where it is missing.
   - C(kill) has no end to set. systemd starts the service again, or does not.
 options:
   kind:
@@ -48,7 +49,7 @@ report:
 NFT = "/usr/sbin/nft"
 TABLE = "nexus_fault"
 UNIT = "nexus-fault"
-LEAD = 0.5  # seconds until a node is cut off: the answer has to be out by then
+LEAD = 1.0  # seconds until a node is cut off: the answer has to be out by then
 LONGEST = 600.0
 
 # Before everything else that the kernel does with packets, and after it: also what programs send past the firewall, as
@@ -96,8 +97,9 @@ def present(units: list[str]) -> list[str]:
     return found
 
 
-def later(name: str, seconds: float, command: list[str]) -> None:
-    """Have systemd run `command` in `seconds`, in a transient unit whose name begins with UNIT and `name`."""
+def later(name: str, seconds: float, command: list[str]) -> float:
+    """Have systemd run `command` in `seconds`, in a unit of that `name`; return when, in monotonic seconds."""
+    moment = time.monotonic() + seconds
     checked(
         [
             *("systemd-run", "--quiet", "--collect", f"--unit={UNIT}-{name}-{uuid.uuid4().hex[:8]}"),
@@ -105,33 +107,38 @@ def later(name: str, seconds: float, command: list[str]) -> None:
             *command,
         ]
     )
+    return moment
 
 
-def kill(units: list[str]) -> None:
-    """Kill the main process of each unit."""
+def kill(units: list[str], _: float) -> float:
+    """Kill the main process of each unit; that is over at once."""
     for unit in present(units):
         pid = int(checked(["systemctl", "show", "--property=MainPID", "--value", unit]))
         if not pid:
             raise StateError(f"{unit} does not run on this node; nothing was done to it")
         os.kill(pid, signal.SIGKILL)
+    return time.monotonic()
 
 
-def stop(units: list[str], seconds: float) -> None:
-    """Stop units, and have them started again."""
+def stop(units: list[str], seconds: float) -> float:
+    """Stop units, and have them started again; return when."""
     found = present(units)
-    later("end", seconds, ["systemctl", "start", *found])
+    ends = later("end", seconds, ["systemctl", "start", *found])
     checked(["systemctl", "stop", *found])
+    return ends
 
 
-def freeze(units: list[str], seconds: float) -> None:
-    """Keep all processes of units from running, and have them go on."""
+def freeze(units: list[str], seconds: float) -> float:
+    """Keep all processes of units from running, and have them go on; return when."""
     found = present(units)
-    later("end", seconds, ["systemctl", "kill", "--signal=SIGCONT", *found])
+    ends = later("end", seconds, ["systemctl", "kill", "--signal=SIGCONT", *found])
     checked(["systemctl", "kill", "--signal=SIGSTOP", *found])
+    return ends
 
 
-def cut(seconds: float) -> None:
-    """Cut the node off in LEAD seconds, and have that ended. Raises StateError where it cannot be done well."""
+def cut(_: list[str], seconds: float) -> float:
+    """Cut the node off in LEAD seconds, and have that ended; return when. Raises StateError."""
+    State(UNIT, check_mode=False).packages(["nftables"])
     devices = sorted(
         path.name for path in Path("/sys/class/net").iterdir() if (path / "ifindex").exists() and path.name != "lo"
     )
@@ -149,15 +156,17 @@ def cut(seconds: float) -> None:
         tables = [["inet", TABLE], ["arp", TABLE]]
         checked([NFT, "--check", "--file", path])
     remedy = "; ".join(["rm -f " + path, *(f"{NFT} delete table {' '.join(table)}" for table in tables)])
-    later("end", LEAD + seconds, ["/bin/sh", "-c", remedy])
+    ends = later("end", LEAD + seconds, ["/bin/sh", "-c", remedy])
     later("begin", LEAD, [NFT, "--file", path])
+    return ends
 
 
-def heal() -> None:
+def heal(_: list[str], __: float) -> float:
     """Do now what the timers would do later."""
     listing = checked(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--type=timer", f"{UNIT}-end-*"])
     for line in listing.splitlines():
         checked(["systemctl", "start", line.split()[0].removesuffix(".timer") + ".service"])
+    return time.monotonic()
 
 
 def main() -> None:
@@ -173,27 +182,17 @@ def main() -> None:
     kind, units, seconds = module.params["kind"], module.params["units"], module.params["seconds"]
     if not 1 <= seconds <= LONGEST:
         module.fail_json(msg=f"a fault lasts 1 to {LONGEST:g} s, not {seconds:g}; nothing was done")
-    begun = time.monotonic()
-    timed = kind in {"stop", "freeze", "cut"}
+    ends = time.monotonic()
     try:
-        if module.check_mode:
-            begun = time.monotonic()
-        elif kind == "cut":
-            cut(seconds)
-        elif kind == "heal":
-            heal()
-        elif kind == "kill":
-            kill(units)
-        else:
-            {"stop": stop, "freeze": freeze}[kind](units, seconds)
+        if not module.check_mode:
+            ends = {"kill": kill, "stop": stop, "freeze": freeze, "cut": cut, "heal": heal}[kind](units, seconds)
     except StateError as error:
         module.fail_json(msg=str(error))
-    lead = LEAD if kind == "cut" else 0.0
-    ends = lead + seconds - (time.monotonic() - begun) if timed else 0.0
+    begins_in = LEAD if kind == "cut" else 0.0
     module.exit_json(
         changed=True,
         steps=[f"{kind} {' '.join(units)}".strip()],
-        report={"fault": {"begins_in": lead, "ends_in": ends}},
+        report={"fault": {"begins_in": begins_in, "ends_in": max(0.0, ends - time.monotonic())}},
     )
 
 
