@@ -105,6 +105,9 @@ def make_plan(intent: Intent, options: Options, *, sandbox: bool, is_here: Calla
             "there is no floating IP: requests go to the lbs in turn, and those to one that is down fail; clients "
             "that try the next address lose fewer"
         )
+    bare = [step.node for step in steps if step.fault is Fault.CUT and intent.nodes[step.node].roles == {Role.MANAGER}]
+    if bare:  # everywhere else other roles have installed it
+        warnings.append(f"cut needs nftables, and installs it on {', '.join(bare)} where it is missing")
     return Plan(tuple(steps), services, options, goal_of(intent.ha.objective), tuple(left_out), tuple(warnings))
 
 
