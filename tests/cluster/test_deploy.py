@@ -52,7 +52,10 @@ def server(cluster: Cluster) -> Path:
 
 def change_web(cluster: Cluster, **changes: Any) -> None:
     intent = cluster.intent
-    intent["services"]["web"].update(changes)
+    web = intent["services"]["web"]
+    web.update(changes)
+    for key in [key for key, value in web.items() if value is None]:
+        del web[key]
     cluster.write({**intent, "services": intent["services"]})
 
 
@@ -158,7 +161,7 @@ def test_a_setup_that_fails_on_one_worker_touches_nothing(cluster: Cluster) -> N
     started = {node: cluster.main_process(node, 8080) for node in before}
     change_web(cluster, setup='test "$(cat /proc/sys/kernel/hostname)" != w3 || { echo no compiler here; exit 7; }')
     result = cluster.cli("deploy", "web", "--yes", "--json").expect(1)
-    change_web(cluster, setup="")
+    change_web(cluster, setup=None)
     error = result.document["error"]
     assert error["node"] == "w3"
     assert "exit 7" in error["message"]
