@@ -131,7 +131,7 @@ def _check_source(draft: Draft, name: str) -> Iterator[Fault]:
     path = ("services", name, "source")
     if "path" in source:
         yield from _check_folder(draft, (*path, "path"), name, source["path"])
-    elif "archive" in source and not source["archive"].startswith("https://"):
+    elif "archive" in source and not source["archive"].startswith(("https://", "http://")):
         file = draft.local_path(source["archive"])
         if not file.is_file():
             what = "image archive" if "image" in source else "archive"

@@ -27,7 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Refuse what cannot be deployed, all of it before anything is packed; then pack."""
-        from service_sources import SourceError, check_kind, pack, prune
+        from service_sources import SourceError, check, pack, prune
 
         super().run(tmp, task_vars)
         arguments = self._task.args
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         releases = {}
         try:
             for name, service in wanted.items():
-                check_kind(name, service["source"])
+                check(name, service)
             for name, service in wanted.items():
                 packed = pack(name, service["source"], str(service.get("setup") or ""), cache)
                 releases[name] = asdict(packed)
