@@ -42,7 +42,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result
         needed = {name: known[name] for name in result["missing"]}
         if not self._task.check_mode:
-            self._upload(needed)
+            packed = {name for name in needed if releases[name]["archive"]}  # the others come from a registry
+            self._upload({name: needed[name] for name in packed - set(result["held"])})
         installed = self._call("install", archives=needed)
         joined = {**installed, "due": result["due"], "unwanted": result["unwanted"]}
         joined["changed"] = result["changed"] or installed.get("changed", False)
@@ -78,7 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         told = []
         for name, service in here.items():
             packed = releases.get(name, {})
-            facts = {key: packed[key] for key in ("release", "origin", "unpacked_size") if key in packed}
+            facts = {key: packed[key] for key in ("release", "origin", "unpacked_size", "image") if key in packed}
             told.append({"name": name, **facts, **{key: service[key] for key in TOLD if key in service}})
         arguments = {key: self._task.args[key] for key in PASSED_ON if key in self._task.args}
         arguments.update(

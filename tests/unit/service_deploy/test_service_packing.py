@@ -175,7 +175,7 @@ def test_repository_in_a_folder_is_refused(app: Path, cache: Path) -> None:
     ("source", "words"),
     [
         ({"archive": "x.tar"}, "its source has no sha256"),
-        ({}, "its source names none of path, git, archive"),
+        ({}, "its source names none of path, git, archive, image"),
     ],
 )
 def test_what_is_no_source_is_refused(cache: Path, source: dict[str, Any], words: str) -> None:

@@ -102,6 +102,7 @@ class Service:
     drain_timeout: str = "30s"
     origin: str = ""
     unpacked_size: int = 0  # bytes
+    image: str = ""  # where podman finds it; empty: no container. Then `command` may be empty: the image's own
 
     @property
     def name(self) -> str:
@@ -123,7 +124,7 @@ class Service:
         return cls(
             place=Place(name, root),
             release=wanted.get("release") or "",
-            command=wanted["command"],
+            command=wanted.get("command") or "",
             port=int(wanted["port"]),
             setup=wanted.get("setup") or "",
             environment={key: text_of(value) for key, value in environment.items()},
@@ -132,6 +133,7 @@ class Service:
             drain_timeout=drain,
             origin=wanted.get("origin") or "",
             unpacked_size=int(wanted.get("unpacked_size") or 0),
+            image=wanted.get("image") or "",
         )
 
 
