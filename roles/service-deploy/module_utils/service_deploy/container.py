@@ -51,7 +51,7 @@ def run_text(service: Service, command: str, capability: str) -> str:
         *(["--entrypoint=/bin/sh"] if command else []),
     ]
     # Account and image are looked up at each start: the unit is the same for all releases.
-    identity = f'--user="$(id -u {account}):$(id -g {account})"'
-    image = f'"$(cat {shlex.quote(str(service.place.current / FILE))})"'
+    identity = f'--user="$(/usr/bin/id -u {account}):$(/usr/bin/id -g {account})"'
+    image = f'"$(/usr/bin/cat {shlex.quote(str(service.place.current / FILE))})"'
     words = [str(PODMAN), "--events-backend=none", "run", *map(shlex.quote, options), identity, image]
     return " ".join(["exec", *words, *(["-c", shlex.quote(command)] if command else []), ">/dev/null"])

@@ -154,7 +154,7 @@ EnvironmentFile={place.environment_file}
 {GUARD}ExecStartPre=/usr/bin/install -d -m 0750 -o {place.user} -g {place.user} {container.data_folder(service)}
 ExecStart=/bin/sh -c {quote_for_systemd(container.run_text(service, command, capability))}
 ExecStop={PODMAN} --events-backend=none stop --ignore --time {seconds} {name}
-ExecStopPost={PODMAN} --events-backend=none rm --force --ignore --time 0 {name}
+ExecStopPost={PODMAN} --events-backend=none rm --force --ignore {name}
 SuccessExitStatus={container.STOPPED}
 Restart=always
 RestartSec=1
