@@ -162,7 +162,7 @@ class Files(BaseHTTPRequestHandler):
 def address(tmp_path: Path) -> Iterator[str]:
     Files.content, Files.asked = tarball(tmp_path / "served", usual).read_bytes(), 0
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
 

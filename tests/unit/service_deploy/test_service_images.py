@@ -150,7 +150,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     context.load_cert_chain(tmp_path / "own.pem")
     with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         host = f"127.0.0.1:{server.server_port}"
         (tmp_path / "auth.json").write_text(json.dumps({"auths": {host: {"auth": "bWU6c2VjcmV0"}}}))
         yield host
