@@ -17,6 +17,7 @@ from nexus_ops.intent.model import (
     Intent,
     Monitoring,
     Node,
+    Objective,
     PathSource,
     Role,
     Service,
@@ -63,6 +64,7 @@ def _ha(section: Section) -> Ha:
         virtual_ip=None if virtual_ip is None else ipaddress.ip_interface(virtual_ip),
         tls=Tls(section.get("tls") or Tls.OFF),  # an unquoted off is YAML's false
         acme=None if acme is None else Acme(**acme),
+        objective=Objective(**(section.get("objective") or {})),
     )
 
 

@@ -74,7 +74,7 @@ def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Relea
 
 
 def recall(service: str, source: dict[str, Any], release: str, cache: Path) -> Release:
-    """Return an earlier release; its `archive` and `origin` are empty when it is not in `cache` (workers may have it)."""
+    """Return an earlier release; `archive` and `origin` are empty when `cache` lacks it (workers may have it)."""
     found = _read_known(cache / f"{service}-{release}.json")
     return found or Release(release, "", "", 0, 0, "", str(source.get("image") or ""))
 
