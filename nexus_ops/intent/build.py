@@ -96,7 +96,7 @@ def _source(draft: Draft, section: Section) -> Source:
             is_local = git.startswith(("./", "../", "~/"))
             return GitSource(str(draft.local_path(git)) if is_local else git, ref)
         case {"archive": archive, "sha256": sha256}:
-            is_address = archive.startswith("https://")
+            is_address = archive.startswith(("https://", "http://"))
             return ArchiveSource(archive if is_address else str(draft.local_path(archive)), sha256.lower())
         case _:
             archive = section.get("archive")
