@@ -19,6 +19,7 @@ from nexus_ops.cli.demo import demo
 from nexus_ops.cli.deploy import deploy, rollback
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
+from nexus_ops.cli.lock import lock
 from nexus_ops.cli.monitor import monitor
 from nexus_ops.cli.node import node
 from nexus_ops.cli.runs import runs
@@ -38,7 +39,7 @@ cli = typer.Typer(
 
 for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, services, status, dashboard, demo):
     cli.command()(command)
-for group in (node, monitor, runs):
+for group in (node, monitor, runs, lock):
     cli.add_typer(group)
 cli.add_typer(sandbox, name="sandbox")
 
