@@ -9,7 +9,7 @@ import queue
 import shlex
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,15 +54,15 @@ class Link:
     `messages` are the holder's lines, None at their end.
     """
 
-    def __init__(self, environment: Environment, node: Node) -> None:
-        """Start to connect and return at once. Raises NexusError when ssh is not installed."""
-        self.name = node.name
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        """Start to connect by `command` and return at once. Raises NexusError when it is not installed."""
+        self.name = name
         self.state = "asked"
         self.reason = ""
         self.messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         try:
             self._process = subprocess.Popen(
-                link_command(environment, node),
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

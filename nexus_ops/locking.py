@@ -177,12 +177,12 @@ def connect(environment: Environment, intent: Intent, wanted: int = WANTED) -> t
 
 def _connect_to(environment: Environment, nodes: list[Node], wanted: int) -> tuple[list[Link], dict[str, str]]:
     """Return those of `nodes` that are ready, and why the others are not. All are tried at once."""
-    from nexus_ops.lock_link import Link
+    from nexus_ops.lock_link import Link, link_command
 
     with contextlib.ExitStack() as undo:
         links = []
         for node in nodes:
-            links.append(Link(environment, node))
+            links.append(Link(node.name, link_command(environment, node)))
             undo.callback(links[-1].close)
         _await(links, wanted)
         ready = [link for link in links if link.state == "ready"]
