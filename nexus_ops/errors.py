@@ -51,6 +51,12 @@ class UnreachableError(NexusError):
     exit_code = ExitCode.UNREACHABLE
 
 
+class LockedError(NexusError):
+    """Another run is at work on the environment; nothing was changed."""
+
+    exit_code = ExitCode.LOCKED
+
+
 @dataclass(frozen=True, order=True)
 class Fault:
     """One fault of an intent file: `line` counts from 1; `remedy` says what would be right."""

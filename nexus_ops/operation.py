@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
 import re
+import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +17,13 @@ from typing import Any, TextIO
 
 from nexus_ops.content import find_content
 from nexus_ops.environment import Environment
-from nexus_ops.errors import ExitCode, UnreachableError, UsageError
+from nexus_ops.errors import ExitCode, NexusError, UnreachableError, UsageError
 from nexus_ops.events import Event
 from nexus_ops.intent.model import Intent, Role
 from nexus_ops.inventory import RETIRED, RETIRED_NODE, refresh_inventory, retired_hosts
+from nexus_ops.locking import Lock, environment_lock
 from nexus_ops.runner import Outcome, execute, plan_invocation
-from nexus_ops.runs import start_record
+from nexus_ops.runs import RunRecord, start_record
 from nexus_ops.secrets import ensure_secrets, require_password_hash
 
 PLAYBOOKS = {
@@ -31,6 +37,9 @@ PLAYBOOKS = {
 
 CLEANED = {"ha": RETIRED, "all": RETIRED, "monitoring": (RETIRED_NODE,), "monitoring_removed": (RETIRED_NODE,)}
 """The groups of retired hosts that a target cleans up."""
+
+UNLOCKED = {"bootstrap"}
+"""Targets that do not take the lock: the nodes that keep it need not be reachable yet."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Result:
     exit_code: ExitCode
     problems: tuple[Problem, ...]
     retired_left: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return what `--json` shows."""
@@ -80,12 +90,15 @@ def run_playbook(
     verbosity: int = 0,
     extra_variables_file: Path | None = None,
     skipped: Mapping[str, str] = MappingProxyType({}),
+    lock_wait: float = 0.0,
 ) -> Result:
     """Run the playbook of `target` and return what came out of it; progress goes to `stream`.
 
     Nodes in `skipped` (with the reason) are left out, and the result says so: it is a partial one.
-    Raises UsageError for a limit that names nobody and for an encrypted password that was never hashed, and
-    UnreachableError when a node's host key was never pinned.
+    Unless it only checks, it holds the environment's lock, for which it waits `lock_wait` seconds.
+    Raises UsageError for a limit that names nobody and for an encrypted password that was never hashed,
+    UnreachableError when a node's host key was never pinned or no node can keep the lock, LockedError when another
+    run has it.
     """
     from nexus_ops.ui.progress import show_progress
 
@@ -114,22 +127,53 @@ def run_playbook(
         verbosity=max(0, verbosity - 1),
     )
     record = start_record(environment, command, PLAYBOOKS[target], limit)
-    with record.log.open("w", encoding="utf-8", buffering=1) as log:
-        try:
+    began = time.monotonic()
+    lock: contextlib.AbstractContextManager[Lock] = contextlib.nullcontext(Lock([]))
+    if not check and target not in UNLOCKED:
+        # The nodes take as long to answer as what is needed next takes to load.
+        threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True).start()
+        lock = environment_lock(
+            environment, intent, command, run=record.identifier, wait=lock_wait, say=lambda text: _tell(record, text)
+        )
+    try:
+        with lock as held, record.log.open("a", encoding="utf-8", buffering=1) as log:
             title = f"{command} · {environment.name}"
             with show_progress(stream, log, title, nodes, verbosity) as progress:
-                outcome = execute(invocation, progress.handle, progress.tick)
-        except BaseException:
-            record.save(result="crashed")
-            raise
-    result = _with_skipped(judge(record.identifier, outcome, retired, {}), skipped)
+                outcome = execute(invocation, progress.handle, progress.tick, held.look)
+    except BaseException as error:
+        record.save(seconds=round(time.monotonic() - began, 1), **_ended_early(error))
+        raise
+    result = _with_skipped(_with_lock(judge(record.identifier, outcome, retired, {}), held), skipped)
     record.save(**{"result": result.exit_code.name.lower(), **result.document()})
     if outcome.unreachable and not outcome.interrupted:
         refused = _refused_keys(environment, intent, outcome)
-        result = _with_skipped(judge(record.identifier, outcome, retired, refused), skipped)
+        result = _with_skipped(_with_lock(judge(record.identifier, outcome, retired, refused), held), skipped)
     if retired and not check and limit is None and result.exit_code is ExitCode.DONE:
         refresh_inventory(environment, intent, cleaned=retired - set(result.retired_left), groups=cleaned)
     return result
+
+
+def _tell(record: RunRecord, text: str) -> None:
+    """Say something before the run has begun: on stderr, and in its log."""
+    sys.stderr.write(text + "\n")
+    with record.log.open("a", encoding="utf-8") as log:
+        log.write(text + "\n")
+
+
+def _ended_early(error: BaseException) -> dict[str, Any]:
+    """Return what the record of a run says that Ansible did not end."""
+    if isinstance(error, NexusError):
+        return {"result": error.exit_code.name.lower(), "error": {"node": "", "task": "", "message": error.message}}
+    return {"result": "interrupted" if isinstance(error, KeyboardInterrupt) else "crashed"}
+
+
+def _with_lock(result: Result, lock: Lock) -> Result:
+    """Return `result` with what has happened to the lock of the run."""
+    result = replace(result, warnings=tuple(lock.warnings))
+    if not lock.lost or result.exit_code is not ExitCode.INTERRUPTED:
+        return result
+    lost = Problem("", "", f"{lock.lost}; the run was interrupted", "run the same command again to complete it")
+    return replace(result, problems=(*result.problems[:-1], lost))
 
 
 def needed_roles(intent: Intent, target: str) -> set[Role]:

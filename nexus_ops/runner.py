@@ -113,10 +113,16 @@ def plan_invocation(
     return Invocation(content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity)
 
 
-def execute(invocation: Invocation, on_event: Callable[[Event], None], on_tick: Callable[[], None]) -> Outcome:
+def execute(
+    invocation: Invocation,
+    on_event: Callable[[Event], None],
+    on_tick: Callable[[], None],
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Outcome:
     """Run `invocation`, calling `on_event` for each event and `on_tick` about ten times a second, both from here.
 
     SIGINT, SIGTERM and SIGHUP end the run in an orderly way, a second one at once; the outcome then says `interrupted`.
+    So does the run when `may_go_on`, asked as often as `on_tick`, says no.
     What `on_event` or `on_tick` raises ends the run as well, and is raised again once Ansible is gone.
     """
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -142,7 +148,7 @@ def execute(invocation: Invocation, on_event: Callable[[Event], None], on_tick: 
                 outcome.take(event)
                 on_event(event)
                 on_tick()
-                if stops:
+                if stops or not may_go_on():
                     outcome.interrupted = True
                     interruption.go_on(at_once=len(stops) > 1)
         except BaseException:

@@ -58,7 +58,7 @@ def start_record(environment: Environment, command: str, playbook: str, limit: s
             "command": command,
             "playbook": playbook,
             "limit": limit,
-            "by": f"{_user()}@{socket.gethostname()}",
+            "by": person(),
             "pid": os.getpid(),
             "started": now.isoformat(timespec="seconds"),
             "result": "running",
@@ -137,8 +137,10 @@ def _folders(environment: Environment) -> list[Path]:
     return [path for path in environment.runs.iterdir() if _ID.fullmatch(path.name)]
 
 
-def _user() -> str:
+def person() -> str:
+    """Return who runs this: `user@host`."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):
-        return "unknown"
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

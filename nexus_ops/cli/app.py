@@ -20,11 +20,15 @@ LOOK_FIRST = "look at the plan, then add --yes"
 
 @dataclass
 class Application:
-    """One invocation of the CLI. `json` is set by a command's `--json`: then stdout carries one document only."""
+    """One invocation of the CLI. `json` is set by a command's `--json`: then stdout carries one document only.
+
+    `lock_wait` is in seconds: `--lock-wait` of the commands that change machines.
+    """
 
     environment_name: str | None = None
     inventories_given: Path | None = None
     verbosity: int = 0
+    lock_wait: float = 0.0
     json: bool = False
     opened: list[Environment] = field(default_factory=list, repr=False)
     reason: str = field(default="", repr=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, Check, Limit, Yes
+from nexus_ops.cli.options import AsJson, Check, Limit, LockWait, Yes
 from nexus_ops.cli.running import Order, change, finish, run
 from nexus_ops.errors import ExitCode
 
@@ -56,6 +56,7 @@ def apply(
     target: Annotated[Target, typer.Argument(help="What to apply.")],
     check: Check = False,
     limit: Limit = None,
+    lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, Check, Limit, Yes
+from nexus_ops.cli.options import AsJson, Check, Limit, LockWait, Yes
 from nexus_ops.cli.running import Order, change
 from nexus_ops.errors import ExitCode, UsageError
 from nexus_ops.intent.service_checks import RESERVED_NAME as MONITORING
@@ -38,6 +38,7 @@ def deploy(
     observe: Observe = "0s",
     skip_unreachable: SkipUnreachable = False,
     check: Check = False,
+    lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     limit: Limit = None,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -90,6 +91,7 @@ def rollback(
     observe: Observe = "0s",
     skip_unreachable: SkipUnreachable = False,
     check: Check = False,
+    lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> ExitCode:

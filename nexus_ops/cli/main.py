@@ -20,6 +20,7 @@ from nexus_ops.cli.deploy import deploy, rollback
 from nexus_ops.cli.drill import drill
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
+from nexus_ops.cli.lock import lock
 from nexus_ops.cli.monitor import monitor
 from nexus_ops.cli.node import node
 from nexus_ops.cli.runs import runs
@@ -39,7 +40,7 @@ cli = typer.Typer(
 
 for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, services, status, dashboard, drill, demo):
     cli.command()(command)
-for group in (node, monitor, runs):
+for group in (node, monitor, runs, lock):
     cli.add_typer(group)
 cli.add_typer(sandbox, name="sandbox")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli import monitor_status, monitor_test_alert
-from nexus_ops.cli.options import AsJson, Check, Limit, Yes
+from nexus_ops.cli.options import AsJson, Check, Limit, LockWait, Yes
 from nexus_ops.cli.running import Order, change
 from nexus_ops.errors import ExitCode
 
@@ -27,6 +27,7 @@ def enable(
     context: typer.Context,
     check: Check = False,
     limit: Limit = None,
+    lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:
@@ -42,6 +43,7 @@ def disable(
     purge: Annotated[bool, typer.Option("--purge", help="Also remove what was recorded.")] = False,
     check: Check = False,
     limit: Limit = None,
+    lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:

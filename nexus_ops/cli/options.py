@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
+
+def _set_lock_wait(context: typer.Context, given: str) -> str:
+    from nexus_ops.durations import seconds_of
+
+    context.obj.lock_wait = seconds_of(given, "--lock-wait")
+    return given
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")]
 Check = Annotated[bool, typer.Option("--check", help="Run in check mode: change nothing.")]
 Limit = Annotated[str | None, typer.Option(help="Only these nodes or groups (Ansible's pattern; ! leaves out).")]
+LockWait = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION", callback=_set_lock_wait, help="Wait so long (10m) while another run has the lock."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

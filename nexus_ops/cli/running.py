@@ -48,6 +48,7 @@ def run(application: Application, order: Order, intent: Intent, *, check: bool) 
             verbosity=application.verbosity,
             extra_variables_file=path,
             skipped=order.skipped,
+            lock_wait=application.lock_wait,
         )
 
 

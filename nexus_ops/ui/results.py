@@ -38,6 +38,8 @@ def show_result(application: Application, result: Result) -> None:
         where = f"{problem.node}: " if problem.node else ""
         task = f" (at: {problem.task})" if problem.task else ""
         application.complain(f"error: {where}{problem.message}{task}; {problem.next_step}")
+    for warning in result.warnings:
+        application.complain(f"warning: {warning}")
     for node in result.retired_left:
         application.complain(f"warning: {node} left the intent, but could not be cleaned up; every run tries again")
 
