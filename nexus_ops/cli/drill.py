@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, Yes
+from nexus_ops.cli.options import AsJson, LockWait, Yes
 from nexus_ops.drill import MAX_RATE, Fault
 from nexus_ops.errors import ExitCode
 
@@ -24,6 +24,7 @@ def drill(
     rate: Annotated[int, typer.Option(min=1, max=MAX_RATE, help="Requests a second to each service.")] = 20,
     hold: Annotated[str, typer.Option(help="How long a fault lasts: 5s, 1m.")] = "10s",
     path: Annotated[str, typer.Option(help="What is asked for; default: the service's health path, else /.")] = "",
+    lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -56,7 +57,6 @@ def drill(
     if not application.confirm(f"Do this to {environment.name}?", yes=yes, next_step="read the above, then add --yes"):
         application.complain("nothing was done")
         return ExitCode.FAILED
-    # LOCK: the environment's lock goes around this one call.
     return _run(application, plan, sandbox=sandbox)
 
 
@@ -76,6 +76,7 @@ def _run(application: Application, plan: Plan, *, sandbox: bool) -> ExitCode:
     from nexus_ops.drill.report import NAME, document, render
     from nexus_ops.drill.run import run_drill
     from nexus_ops.files import write_atomically
+    from nexus_ops.locking import environment_lock
     from nexus_ops.runs import start_record
     from nexus_ops.ui.drill import show_course, show_drill
 
@@ -83,8 +84,19 @@ def _run(application: Application, plan: Plan, *, sandbox: bool) -> ExitCode:
     record = start_record(environment, "drill", "node_fault", None)
     stream = sys.stderr if application.json else sys.stdout
     try:
-        with record.log.open("w", encoding="utf-8", buffering=1) as log, show_course(stream, log) as watcher:
-            found = run_drill(environment, intent, plan, watcher, sandbox=sandbox)
+        with (
+            environment_lock(
+                environment,
+                intent,
+                "drill",
+                run=record.identifier,
+                wait=application.lock_wait,
+                say=application.complain,
+            ) as held,
+            record.log.open("w", encoding="utf-8", buffering=1) as log,
+            show_course(stream, log) as watcher,
+        ):
+            found = run_drill(environment, intent, plan, watcher, sandbox=sandbox, held=held)
     except BaseException as error:
         record.save(result="failed" if isinstance(error, Exception) else "interrupted", reason=str(error))
         raise

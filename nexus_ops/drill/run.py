@@ -21,6 +21,7 @@ from nexus_ops.status import ask_status
 if TYPE_CHECKING:
     from nexus_ops.environment import Environment
     from nexus_ops.intent.model import Intent
+    from nexus_ops.locking import Lock
     from nexus_ops.status import ClusterStatus
 
 PATIENCE = 180.0
@@ -63,8 +64,10 @@ class Drill:
         return ExitCode.DONE if not self.problems and all(row.ok for row in self.rows) else ExitCode.FAILED
 
 
-def run_drill(environment: Environment, intent: Intent, plan: Plan, watcher: Watcher, *, sandbox: bool) -> Drill:
-    """Do `plan` and return what came of it.
+def run_drill(
+    environment: Environment, intent: Intent, plan: Plan, watcher: Watcher, *, sandbox: bool, held: Lock
+) -> Drill:
+    """Do `plan` and return what came of it. When the lock `held` is lost, it ends as by Ctrl-C.
 
     Raises NexusError when the cluster is not whole, or fails requests as it is: nothing was done then.
     """
@@ -81,7 +84,9 @@ def run_drill(environment: Environment, intent: Intent, plan: Plan, watcher: Wat
     with _stop_signals():
         load.start()
         try:
-            _Course(environment, intent, drill, load, watcher, Injector(environment, sandbox=sandbox), status).run()
+            _Course(
+                environment, intent, drill, load, watcher, Injector(environment, sandbox=sandbox), status, held
+            ).run()
         finally:
             load.stop()
             drill.outcomes = list(load.outcomes)
@@ -100,6 +105,7 @@ class _Course:
     watcher: Watcher
     injector: Injector
     status: ClusterStatus
+    held: Lock
     strike: Strike | None = None
     step: Step | None = None
 
@@ -123,7 +129,7 @@ class _Course:
                     return
         except KeyboardInterrupt:
             self.drill.interrupted = True
-            self.drill.problems.append(self._interrupted())
+            self.drill.problems += [*([self.held.lost] if self.held.lost else []), self._interrupted()]
 
     def _do(self, step: Step) -> bool:
         """Do `step`, see it through, and return whether the cluster is whole again."""
@@ -211,6 +217,8 @@ class _Course:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self.watcher.tick()
+            if not self.held.look():
+                raise KeyboardInterrupt
             time.sleep(min(TICK, left))
 
     def _interrupted(self) -> str:
