@@ -21,7 +21,7 @@ NAME = "report.html"
 BUCKET = 0.5
 """Seconds that one point of the chart stands for."""
 
-COLUMNS = ("fault", "node", "service", "sent", "failed", "outage", "p99 before", "p99", "recovered", "objective")
+COLUMNS = ("fault", "node", "service", "sent", "failed", "outage", "p99 before", "p99", "whole after", "objective")
 
 
 def document(drill: Drill, run: str, path: Path) -> dict[str, Any]:
