@@ -58,8 +58,8 @@ class Acme:
 class Objective:
     """What the loss of one node may cost clients, as written: the longest outage, the share of requests, the time."""
 
-    outage: str = "5s"
-    failed: str = "1%"
+    outage: str = "3s"
+    failed: str = "6%"
     recovered: str = "60s"
 
 

@@ -78,7 +78,7 @@ def test_the_defaults_of_a_small_file() -> None:
     intent = parse(NODES + "ha:\nservices:\nmonitoring:\nssh:\n")
     assert intent.nodes["w1"].ssh == Ssh("root", 22, None)
     assert (intent.ha.virtual_ip, intent.ha.tls, intent.ha.acme) == (None, Tls.OFF, None)
-    assert intent.ha.objective == Objective("5s", "1%", "60s")
+    assert intent.ha.objective == Objective("3s", "6%", "60s")
     assert (intent.services, intent.monitoring) == ({}, Monitoring())
 
 
