@@ -127,6 +127,8 @@ def run_playbook(
         verbosity=max(0, verbosity - 1),
     )
     record = start_record(environment, command, PLAYBOOKS[target], limit)
+    identity = f"{record.identifier} {record.document['by']} {command}"
+    invocation = replace(invocation, environment={**invocation.environment, "NEXUS_OPS_RUN": identity})
     began = time.monotonic()
     lock: contextlib.AbstractContextManager[Lock] = contextlib.nullcontext(Lock([]))
     if not check and target not in UNLOCKED:

@@ -17,6 +17,7 @@ from nexus_ops.cli.bootstrap import bootstrap
 from nexus_ops.cli.dashboard import dashboard
 from nexus_ops.cli.demo import demo
 from nexus_ops.cli.deploy import deploy, rollback
+from nexus_ops.cli.doctor import doctor
 from nexus_ops.cli.drill import drill
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
@@ -38,7 +39,11 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, services, status, dashboard, drill, demo):
+COMMANDS = (
+    *(init, bootstrap, inventory, plan, apply, deploy, rollback),
+    *(services, status, doctor, drill, dashboard, demo),
+)
+for command in COMMANDS:
     cli.command()(command)
 for group in (node, monitor, runs, lock):
     cli.add_typer(group)

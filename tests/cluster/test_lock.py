@@ -48,7 +48,7 @@ def started(cluster: Cluster, command: Sequence[str]) -> Iterator[subprocess.Pop
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def locked(cluster: Cluster) -> dict[str, Any]:
@@ -68,8 +68,7 @@ def test_a_second_run_is_refused_or_waits(whole_six: Cluster) -> None:
         assert len(refused.err.splitlines()) == 1
         assert "runs apply ha (run " in refused.err
         assert "--lock-wait" in refused.err
-        cluster.cli(*APPLY, "--check").expect(0)
-        waited = cluster.cli(*APPLY, "--lock-wait", "1m", "--json").expect(0)
+        waited = cluster.cli(*APPLY, "--limit", "lb2", "--lock-wait", "1m", "--json").expect(0)
         assert "waiting for the lock" in waited.err or first.poll() is not None
         assert first.wait(timeout=30) == 0
     results = [run["result"] for run in cluster.cli("runs", "list", "--json").document["runs"]]
@@ -86,7 +85,6 @@ def test_a_run_that_is_killed_blocks_nobody(whole_six: Cluster) -> None:
         run.wait()
         free = wait_until("the lock is free", 60, lambda: not locked(cluster))
     note("lock: holder killed, free after", f"{free:.1f} s", "60 s")
-    cluster.cli(*APPLY).expect(0)
 
 
 def test_a_released_run_is_interrupted(whole_six: Cluster) -> None:
@@ -100,7 +98,18 @@ def test_a_released_run_is_interrupted(whole_six: Cluster) -> None:
         assert "the lock was released by " in err
         assert "Traceback" not in err
     assert cluster.cli("runs", "show", "--json").document["result"] == "interrupted"
-    cluster.cli(*APPLY).expect(0)
+
+
+def test_the_journal_of_a_node_says_who_changed_what(whole_six: Cluster) -> None:
+    """A line a change, with the run's id, on every node that it changed."""
+    cluster = whole_six
+    assert cluster.first_apply is not None
+    run = cluster.first_apply.document["run"]
+    by = cluster.cli("runs", "show", run, "--json").expect(0).document["by"]
+    for node, what in (("lb1", "caddy-lb: install package"), ("w1", "service-deploy: unpack release")):
+        lines = cluster.run(node, "journalctl", "-t", "nexus-ops", "-o", "cat").splitlines()
+        assert any(line.startswith(f"{run} {by} apply ha: {what}") for line in lines), lines
+    assert "-- No entries --" in cluster.run("mgr1", "journalctl", "-t", "nexus-ops")
 
 
 def test_a_lock_node_is_cut_off(whole_six: Cluster) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import action_loader
 
 # What the node is told of a service; its variables go another way, its source stays here.
 TOLD = ("setup", "command", "port", "health", "drain_timeout")
@@ -32,6 +33,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Do the phase: one module run when nothing is to be uploaded."""
         super().run(tmp, task_vars)
         self._variables = task_vars or {}
+        action_loader.get("node_state", class_only=True).introduce(self._task)
         phase = self._task.args["phase"]
         if phase != "prepare":
             return self._call(phase)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.node_state import units
+from ansible.module_utils.node_state import audit, units
 from ansible.module_utils.node_state.due import Due
 from ansible.module_utils.node_state.errors import StateError
 
@@ -32,8 +32,11 @@ def activate(name: str, unit: str) -> str:
         else:
             _restart(due, unit)
     except StateError as error:
-        raise StateError(f"{error}; {_take_back(due, unit, by)}") from error
+        outcome = _take_back(due, unit, by)
+        audit.write_down(name, [f"{by} {unit} failed; {outcome}"])
+        raise StateError(f"{error}; {outcome}") from error
     due.write(unit, None)
+    audit.write_down(name, [f"{by} {unit}"])
     return by
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.node_state import accounts, files, network, packages, units
+from ansible.module_utils.node_state import accounts, audit, files, network, packages, units
 from ansible.module_utils.node_state.due import Due
 from ansible.module_utils.node_state.errors import StateError
 from ansible.module_utils.node_state.record import Record, without_secrets
@@ -58,13 +58,21 @@ class State:
         self._due = Due(name)
         self._would_be_due: dict[str, str] = {}
         self._sources_changed = False
+        self._name = name
+        self._written_down = 0
 
     def note(self, step: str) -> None:
         """Record a change that the caller makes (in check mode: would make)."""
         self._record.note(step)
 
     def result(self) -> dict[str, Any]:
-        """Return `changed`, `diff`, `steps` and `due`, as Ansible's results have them."""
+        """Return `changed`, `diff`, `steps` and `due`, as Ansible's results have them.
+
+        What was done since the last call goes to the node's journal.
+        """
+        if not self.check_mode:
+            audit.write_down(self._name, self._record.steps[self._written_down :])
+            self._written_down = len(self._record.steps)
         due = {**self._due.pending(), **self._would_be_due}
         return {
             "changed": self._record.changed or bool(due),

@@ -1,0 +1,283 @@
+"""Could a run succeed? What every node says of itself, and what of it stands in the way of the intent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from nexus_ops.errors import ExitCode
+from nexus_ops.intent.model import Intent, Node, Role, Tls
+
+if TYPE_CHECKING:
+    from nexus_ops.asking import Replies
+    from nexus_ops.environment import Environment
+
+PLAYBOOK = "doctor"
+SYSTEMS = ("debian 12", "debian 13", "ubuntu 22.04", "ubuntu 24.04")
+MINIMUM = {"caddy": (2, 11, 4), "keepalived": (2, 0), "netdata": (1, 37)}
+NEEDED_BY = {"caddy": Role.LB, "keepalived": Role.LB}
+PARENT_PORTS = (19997, 19998, 19999)
+OURS = ("caddy.service", "caddy.socket", "keepalived.service", "netdata.service")
+SERVICE_UNITS = "nexus-"
+MIB = 1024**2
+LITTLE_SPACE, NO_SPACE = 1024 * MIB, 300 * MIB
+LITTLE_MEMORY = 128 * MIB
+SKEW, BAD_SKEW = 3.0, 60.0
+"""Seconds that a clock may be off before it is worth a word, and before certificates fail."""
+
+DNS_PATIENCE = 5.0
+HOST_KEY_WORDS = ("host key", "host identification")
+
+
+class Severity(StrEnum):
+    """How bad a finding is: a run fails with an error, and has a flaw or a risk with a warning."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, and what to do about it."""
+
+    severity: Severity
+    what: str
+    remedy: str
+
+    def document(self) -> dict[str, str]:
+        """Return what `--json` shows."""
+        return {"severity": self.severity.value, "what": self.what, "remedy": self.remedy}
+
+
+def error(what: str, remedy: str) -> Finding:
+    """Return a finding with which a run fails."""
+    return Finding(Severity.ERROR, what, remedy)
+
+
+def warning(what: str, remedy: str) -> Finding:
+    """Return a finding that a run gets by with."""
+    return Finding(Severity.WARNING, what, remedy)
+
+
+@dataclass
+class Diagnosis:
+    """All findings: by node, and of the cluster as a whole. `silent` are the nodes that could not be asked."""
+
+    nodes: dict[str, list[Finding]]
+    cluster: list[Finding] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
+
+    @property
+    def all(self) -> list[tuple[str, Finding]]:
+        """Return every finding with its node, empty for those of the cluster."""
+        found = [(name, finding) for name, findings in self.nodes.items() for finding in findings]
+        return found + [("", finding) for finding in self.cluster]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return 0 without errors, 3 when all errors are that nodes cannot be asked, else 1."""
+        wrong = {name for name, finding in self.all if finding.severity is Severity.ERROR}
+        if not wrong:
+            return ExitCode.DONE
+        return ExitCode.UNREACHABLE if wrong <= self.silent else ExitCode.FAILED
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` shows."""
+        return {
+            "ok": self.exit_code is ExitCode.DONE,
+            "nodes": {
+                name: {"findings": [finding.document() for finding in findings]}
+                for name, findings in self.nodes.items()
+            },
+            "findings": [finding.document() for finding in self.cluster],
+        }
+
+
+def examine(environment: Environment, intent: Intent) -> Diagnosis:
+    """Ask all nodes, and the domain name service for the intent's domains, and return what was found.
+
+    Changes nothing on any machine. Raises NexusError when Ansible could not ask anybody.
+    """
+    from nexus_ops.asking import ask_nodes
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        domains = {name: pool.submit(resolve, name) for name in domains_of(intent)}
+        replies = ask_nodes(environment, intent, PLAYBOOK)
+        addresses = {name: future.result() for name, future in domains.items()}
+    return judge(environment, intent, replies, addresses)
+
+
+def judge(environment: Environment, intent: Intent, replies: Replies, addresses: Mapping[str, set[str]]) -> Diagnosis:
+    """Return the findings in what the nodes replied, and in the `addresses` that domain names lead to."""
+    silent = {**replies.failed, **replies.silent}
+    diagnosis = Diagnosis({name: [] for name in intent.nodes}, silent=set(silent))
+    for name, node in intent.nodes.items():
+        if name in silent or name not in replies.reports:
+            diagnosis.silent.add(name)
+            diagnosis.nodes[name] = [_no_answer(environment, node, silent.get(name, "no answer"))]
+            continue
+        report = replies.reports[name]
+        findings = diagnosis.nodes[name]
+        findings += _basics(environment, node, report)
+        findings += _ports(intent, node, report.get("listeners", ()))
+        findings += _room(report)
+        findings += _versions(node, report.get("versions", {}))
+        findings += _vrrp(intent, report, replies.reports)
+        findings += _clock(report, replies.received[name])
+    diagnosis.cluster = [*_skew(replies), *_dns(intent, addresses)]
+    return diagnosis
+
+
+def _no_answer(environment: Environment, node: Node, reason: str) -> Finding:
+    """Return why `node` could not be asked; a host key that is not the pinned one is looked at more closely."""
+    from nexus_ops.hostkeys import read_pinned, survey_host_keys
+
+    bootstrap = f"run: nexus-ops --env {environment.name} bootstrap {node.name}"
+    if node.address != "localhost" and not read_pinned(environment.known_hosts).knows(node):
+        return error("no host key of it is pinned, so it was never bootstrapped", bootstrap)
+    words = reason.lower()
+    if any(text in words for text in HOST_KEY_WORDS):
+        refused = survey_host_keys(environment.known_hosts, [node]).refused.get(node.name)
+        what, _, remedy = (refused or reason).partition("; ")
+        return error(what.partition(" Compare ")[0], remedy or bootstrap)
+    if "permission denied" in words:
+        return error(f"ssh: {reason}", f"{bootstrap} --user root, or put your key in place on it")
+    target = f"{node.ssh.user}@{node.address}"
+    return error(f"ssh: {reason}", f"bring it up and see that this works from here: ssh -p {node.ssh.port} {target}")
+
+
+def _basics(environment: Environment, node: Node, report: Mapping[str, Any]) -> Iterable[Finding]:
+    bootstrap = f"run: nexus-ops --env {environment.name} bootstrap {node.name}"
+    if report.get("system") not in SYSTEMS:
+        yield error(
+            f"{report.get('name') or 'its system'} is not supported",
+            "install Debian 12 or 13, or Ubuntu 22.04 or 24.04 on it",
+        )
+    if not report.get("python"):
+        yield error("python3 is not installed", bootstrap)
+    elif "clock" not in report and report.get("root") == "yes":
+        yield error(f"its python3 is {report['python']}, which is too old", "install Python 3.9 or newer")
+    if report.get("root") != "yes":
+        said = str(report.get("root") or "no answer").removeprefix("sudo: ")
+        yield error(f"{node.ssh.user} cannot sudo without a password: {said}", f"{bootstrap} --user root")
+    if report.get("systemd") is False:
+        yield error("systemd is not running it", "use a machine that systemd has booted")
+
+
+def ports_of(intent: Intent, node: Node) -> dict[int, str]:
+    """Return the TCP ports that the intent needs on `node`, with what for."""
+    wanted: dict[int, str] = {}
+    if Role.LB in node.roles:
+        wanted[80] = "the load balancer"
+        if intent.ha.tls is not Tls.OFF:
+            wanted[443] = "the load balancer"
+    if intent.monitoring.enabled and node in intent.parents:
+        wanted.update(dict.fromkeys(PARENT_PORTS, "monitoring"))
+    wanted.update({one.port: f"service {one.name}" for one in intent.services.values() if node.name in one.nodes})
+    return wanted
+
+
+def _ports(intent: Intent, node: Node, listeners: Iterable[Mapping[str, Any]]) -> Iterable[Finding]:
+    wanted = ports_of(intent, node)
+    for listener in listeners:
+        port, unit = listener["port"], listener["unit"]
+        if listener["protocol"] != "tcp" or port not in wanted or unit in OURS or unit.startswith(SERVICE_UNITS):
+            continue
+        program = listener["program"] or "a program in a container or of the kernel"
+        where = f" ({unit})" if unit else ""
+        stop = f"stop it: systemctl disable --now {unit}" if unit.endswith((".service", ".socket")) else "stop it"
+        yield error(
+            f"port {port}, for {wanted[port]}, is in use by {program}{where}", f"{stop}, or choose another port"
+        )
+
+
+def _room(report: Mapping[str, Any]) -> Iterable[Finding]:
+    for place, free in report.get("space", {}).items():
+        if free < LITTLE_SPACE:
+            kind = error if free < NO_SPACE else warning
+            yield kind(f"{free // MIB} MiB are free in {place}", "make room there: 1 GiB at least")
+    memory = report.get("memory")
+    if memory is not None and memory < LITTLE_MEMORY:
+        yield warning(f"{memory // MIB} MiB of memory are free", "stop what is not needed, or add memory")
+
+
+def _versions(node: Node, versions: Mapping[str, str]) -> Iterable[Finding]:
+    for program, version in versions.items():
+        if NEEDED_BY.get(program, Role.LB) not in node.roles and program in NEEDED_BY:
+            continue
+        wanted = ".".join(map(str, MINIMUM[program]))
+        if not version:
+            yield warning(f"{program} is installed and does not say its version", f"see that it is {wanted} or newer")
+        elif tuple(map(int, version.split("."))) < MINIMUM[program]:
+            remedy = "apply puts a newer one in its place" if program == "caddy" else "install a newer one"
+            yield warning(f"{program} {version} is older than {wanted}", remedy)
+
+
+def _vrrp(intent: Intent, report: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> Iterable[Finding]:
+    if "probe" in report:
+        yield warning(f"IP protocol 112 (VRRP) cannot be tried: {report['probe']}", "see that its address is right")
+    for peer, heard in report.get("heard", {}).items():
+        if not heard and "heard" in reports.get(peer, {}):
+            yield error(
+                f"IP protocol 112 (VRRP) from {peer} ({intent.nodes[peer].address}) does not arrive",
+                "let it pass between the load balancers, in firewalls and in a cloud's security group",
+            )
+
+
+def _clock(report: Mapping[str, Any], received: float) -> Iterable[Finding]:
+    if "clock" not in report:
+        return
+    off = report["clock"] - received
+    if abs(off) > SKEW:
+        kind = error if abs(off) > BAD_SKEW else warning
+        yield kind(
+            f"its clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's",
+            "set it, and have it kept right: timedatectl set-ntp true",
+        )
+
+
+def _skew(replies: Replies) -> Iterable[Finding]:
+    """Compare the nodes' clocks with each other: this machine's may be the one that is wrong."""
+    off = {
+        name: report["clock"] - replies.received[name] for name, report in replies.reports.items() if "clock" in report
+    }
+    if len(off) < 2:
+        return
+    late, early = min(off, key=off.__getitem__), max(off, key=off.__getitem__)
+    if off[early] - off[late] > SKEW:
+        yield warning(
+            f"the clocks of {early} and {late} are {off[early] - off[late]:.0f} s apart",
+            "have all of them kept right: timedatectl set-ntp true",
+        )
+
+
+def domains_of(intent: Intent) -> list[str]:
+    """Return the domains that nexus.yml names."""
+    names = [service.domain for service in intent.services.values()]
+    if intent.monitoring.enabled:
+        names.append(intent.monitoring.dashboard.domain)
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def resolve(domain: str) -> set[str]:
+    """Return the addresses that `domain` leads to, none when it is not known."""
+    try:
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(domain, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
+
+
+def _dns(intent: Intent, addresses: Mapping[str, set[str]]) -> Iterable[Finding]:
+    lbs = {node.name: node.address for node in intent.with_role(Role.LB)}
+    virtual_ip = str(intent.ha.virtual_ip.ip) if intent.ha.virtual_ip else ""
+    right = {*lbs.values(), virtual_ip} - {""}
+    target = virtual_ip or " and ".join(lbs.values())
+    for domain, found in addresses.items():
+        if found & right:
+            continue
+        where = f"leads to {', '.join(sorted(found))}, which is no load balancer" if found else "is not known here"
+        yield warning(f"{domain} {where}", f"point it to {target}, or to an address that is forwarded there")
