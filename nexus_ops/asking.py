@@ -12,10 +12,13 @@ from nexus_ops.content import find_content
 from nexus_ops.environment import Environment
 from nexus_ops.errors import NexusError
 from nexus_ops.events import Event, Kind
-from nexus_ops.intent.model import Intent
+from nexus_ops.intent.model import Intent, Node
 from nexus_ops.inventory import refresh_inventory
 from nexus_ops.runner import execute, plan_invocation
 from nexus_ops.secrets import ensure_secrets
+
+GREETING_TIMEOUT = 2.0
+"""Seconds."""
 
 _OVER_SSH = re.compile(r"^.*(?: via ssh| over ssh): ", re.DOTALL)
 """What Ansible says before the words of ssh, in several versions of it."""
@@ -42,22 +45,54 @@ class Replies:
 
 
 def ask_nodes(
-    environment: Environment, intent: Intent, playbook: str, on_tick: Callable[[], None] = lambda: None
+    environment: Environment,
+    intent: Intent,
+    playbook: str,
+    on_tick: Callable[[], None] = lambda: None,
+    *,
+    greeted: bool = False,
 ) -> Replies:
     """Run `playbook` and return the replies; nodes that do not answer or fail are no error.
 
-    Raises NexusError when Ansible could not ask anybody, KeyboardInterrupt when the person gave up.
+    With `greeted`, only nodes whose ssh server says hello at once are asked, so that connections which are kept can be
+    used: one to a node that was cut off meanwhile would hang. Raises NexusError when Ansible could not ask anybody,
+    KeyboardInterrupt when the person gave up.
     """
     ensure_secrets(environment)
     refresh_inventory(environment, intent)
-    replies = Replies()
-    outcome = execute(plan_invocation(find_content(), playbook, environment.hosts), replies.take, on_tick)
+    replies = Replies(silent=_mute(intent) if greeted else {})
+    if set(replies.silent) == set(intent.nodes):
+        return replies
+    limit = ":".join(["all", *(f"!{name}" for name in replies.silent)]) if replies.silent else None
+    invocation = plan_invocation(find_content(), playbook, environment.hosts, limit=limit)
+    outcome = execute(invocation, replies.take, on_tick)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if not (replies.reports or replies.silent or replies.failed):
         text = "; ".join(outcome.output[-3:]) or f"ansible-playbook returned {outcome.returned} and no word"
         raise NexusError(f"the nodes could not be asked: {text}", next_step="correct that, then run this again")
     return replies
+
+
+def _mute(intent: Intent) -> dict[str, str]:
+    """Return the nodes whose ssh server does not say hello within GREETING_TIMEOUT seconds, with the reason."""
+    import socket
+    from concurrent.futures import ThreadPoolExecutor
+
+    def reason(node: Node) -> str:
+        if node.address == "localhost":
+            return ""
+        try:
+            with socket.create_connection((node.address, node.ssh.port), GREETING_TIMEOUT) as connection:
+                return "" if connection.recv(4) else "its ssh server hung up"  # RFC 4253, section 4.2: it speaks first
+        except TimeoutError:
+            return f"no answer from {node.address} port {node.ssh.port} within {GREETING_TIMEOUT:g} s"
+        except OSError as error:
+            return f"{node.address} port {node.ssh.port}: {error.strerror or error}"
+
+    with ThreadPoolExecutor(max_workers=64) as pool:
+        reasons = dict(zip(intent.nodes, pool.map(reason, intent.nodes.values()), strict=True))
+    return {name: why for name, why in reasons.items() if why}
 
 
 def ssh_reason(message: str) -> str:

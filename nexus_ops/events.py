@@ -61,9 +61,10 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
         case "runner_on_start":
             return Event(Kind.STARTED, **common)
         case "runner_on_ok":
+            report = result.get("report") or {}
             if result.get("changed"):
-                return Event(Kind.CHANGED, **common, changes=tuple(_changes(task, result)))
-            return Event(Kind.OK, **common, report=result.get("report") or {})
+                return Event(Kind.CHANGED, **common, changes=tuple(_changes(task, result)), report=report)
+            return Event(Kind.OK, **common, report=report)
         case "runner_on_skipped":
             return Event(Kind.SKIPPED, **common)
         case "runner_on_failed":

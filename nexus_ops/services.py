@@ -95,7 +95,7 @@ def moment(seconds: float | None) -> str | None:
 
 def ask_services(environment: Environment, intent: Intent, on_tick: Callable[[], None] = lambda: None) -> Services:
     """Ask the workers and return what comes of it. Raises NexusError when Ansible could not ask anybody."""
-    return evaluate(intent, ask_nodes(environment, intent, PLAYBOOK, on_tick))
+    return evaluate(intent, ask_nodes(environment, intent, PLAYBOOK, on_tick, greeted=True))
 
 
 def evaluate(intent: Intent, replies: Replies) -> Services:

@@ -113,7 +113,7 @@ class ClusterStatus:
 
 def ask_status(environment: Environment, intent: Intent, on_tick: Callable[[], None] = lambda: None) -> ClusterStatus:
     """Ask all nodes at once and return what comes of it. Raises NexusError when Ansible could not ask anybody."""
-    return evaluate(intent, ask_nodes(environment, intent, PLAYBOOK, on_tick))
+    return evaluate(intent, ask_nodes(environment, intent, PLAYBOOK, on_tick, greeted=True))
 
 
 def evaluate(intent: Intent, replies: Replies) -> ClusterStatus:

@@ -124,7 +124,9 @@ def _source(source: Source, folder: Path) -> Document:
     if isinstance(source, ImageSource):
         archive = {"archive": portable_path(source.archive, folder)} if source.archive else {}
         return {"image": source.image, **archive}
-    return {"archive": source.archive, "sha256": source.sha256}
+    is_address = source.archive.startswith(("https://", "http://"))
+    file = source.archive if is_address else portable_path(Path(source.archive), folder)
+    return {"archive": file, "sha256": source.sha256}
 
 
 def _monitoring(intent: Intent) -> Document:

@@ -110,7 +110,7 @@ def rollback(
     found = find_service(intent, service)
     seconds = seconds_of(observe, "--observe")
     with show_waiting(f"asking {len(found.nodes)} workers"):
-        replies = ask_nodes(environment, intent, "status")
+        replies = ask_nodes(environment, intent, "status", greeted=True)
     reports = {
         node: replies.reports[node]["services"][service]
         for node in found.nodes
@@ -137,4 +137,4 @@ def _silent(application: Application, *, skip: bool) -> Mapping[str, str]:
         return {}
     from nexus_ops.asking import ask_nodes
 
-    return dict(ask_nodes(application.environment, application.intent, "status").silent)
+    return dict(ask_nodes(application.environment, application.intent, "status", greeted=True).silent)

@@ -18,6 +18,7 @@ from nexus_ops.cli.dashboard import dashboard
 from nexus_ops.cli.demo import demo
 from nexus_ops.cli.deploy import deploy, rollback
 from nexus_ops.cli.doctor import doctor
+from nexus_ops.cli.drill import drill
 from nexus_ops.cli.init import init
 from nexus_ops.cli.inventory import inventory
 from nexus_ops.cli.lock import lock
@@ -38,7 +39,8 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, services, status, doctor, dashboard, demo):
+reading = (services, status, doctor, dashboard)
+for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, *reading, drill, demo):
     cli.command()(command)
 for group in (node, monitor, runs, lock):
     cli.add_typer(group)

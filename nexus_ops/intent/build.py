@@ -17,6 +17,7 @@ from nexus_ops.intent.model import (
     Intent,
     Monitoring,
     Node,
+    Objective,
     PathSource,
     Role,
     Service,
@@ -63,6 +64,7 @@ def _ha(section: Section) -> Ha:
         virtual_ip=None if virtual_ip is None else ipaddress.ip_interface(virtual_ip),
         tls=Tls(section.get("tls") or Tls.OFF),  # an unquoted off is YAML's false
         acme=None if acme is None else Acme(**acme),
+        objective=Objective(**(section.get("objective") or {})),
     )
 
 
@@ -94,7 +96,7 @@ def _source(draft: Draft, section: Section) -> Source:
             is_local = git.startswith(("./", "../", "~/"))
             return GitSource(str(draft.local_path(git)) if is_local else git, ref)
         case {"archive": archive, "sha256": sha256}:
-            is_address = archive.startswith("https://")
+            is_address = archive.startswith(("https://", "http://"))
             return ArchiveSource(archive if is_address else str(draft.local_path(archive)), sha256.lower())
         case _:
             archive = section.get("archive")

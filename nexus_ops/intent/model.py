@@ -55,12 +55,22 @@ class Acme:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What the loss of one node may cost clients, as written: the longest outage, the share of requests, the time."""
+
+    outage: str = "3s"
+    failed: str = "6%"
+    recovered: str = "60s"
+
+
+@dataclass(frozen=True)
 class Ha:
     """How clients reach the services. `virtual_ip` carries its prefix length; None: no floating IP."""
 
     virtual_ip: IPInterface | None = None
     tls: Tls = Tls.OFF
     acme: Acme | None = None
+    objective: Objective = field(default_factory=Objective)
 
 
 @dataclass(frozen=True)

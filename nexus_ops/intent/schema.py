@@ -142,6 +142,7 @@ def _section_of(key: str) -> str:
         "ssh": definitions["ssh"],
         "ha": definitions["ha"],
         "ha.acme": definitions["ha"]["properties"]["acme"],
+        "ha.objective": definitions["ha"]["properties"]["objective"],
         "a service": definitions["service"],
         "a service's health": definitions["service"]["properties"]["health"],
         "monitoring": definitions["monitoring"],

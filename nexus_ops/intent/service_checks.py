@@ -129,9 +129,12 @@ def _check_domains(draft: Draft) -> Iterator[Fault]:
 def _check_source(draft: Draft, name: str) -> Iterator[Fault]:
     source = draft.services[name].get("source", {})
     path = ("services", name, "source")
+    if "image" in source and draft.services[name].get("setup"):
+        message = f"services.{name} has a setup, which an image cannot have"
+        yield draft.fault(("services", name, "setup"), message, "leave it out; do it while the image is built")
     if "path" in source:
         yield from _check_folder(draft, (*path, "path"), name, source["path"])
-    elif "archive" in source and not source["archive"].startswith("https://"):
+    elif "archive" in source and not source["archive"].startswith(("https://", "http://")):
         file = draft.local_path(source["archive"])
         if not file.is_file():
             what = "image archive" if "image" in source else "archive"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LongRequests:
-    """`count` GETs of `seconds` each, all begun together, and one websocket that connects again when it is told to.
+    """`count` GETs of `seconds` each, all begun together; with `websocket` one that connects again when it is told to.
 
     To be used in a `with` statement; `answered` and `failures` say what became of the GETs, `releases` what the
     websocket heard, `silence` the longest time in seconds for which it heard nothing.
@@ -26,6 +26,7 @@ class LongRequests:
     address: str
     count: int = 10
     seconds: float = 10.0
+    websocket: bool = False
     answered: int = 0
     failures: list[str] = field(default_factory=list)
     releases: list[str] = field(default_factory=list)
@@ -50,11 +51,10 @@ class LongRequests:
         limit = aiohttp.ClientTimeout(total=self.seconds + 10)
         async with aiohttp.ClientSession(timeout=limit) as session:
             gets = [asyncio.create_task(self._get(session)) for _ in range(self.count)]
-            listening = asyncio.create_task(self._listen(session))
+            listening = [asyncio.create_task(self._listen(session))] if self.websocket else []
             await asyncio.sleep(0.5)
             self._begun.set()
-            await asyncio.gather(*gets)
-            await listening
+            await asyncio.gather(*gets, *listening)
 
     async def _get(self, session: aiohttp.ClientSession) -> None:
         try:

@@ -52,9 +52,9 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         molecule(environment, "destroy", "--scenario-name", "default")
 
 
-def test_there_is_a_scenario_for_each_role_with_tasks() -> None:
+def test_there_is_a_scenario_for_each_role_with_tasks_and_one_for_all_of_them() -> None:
     roles = sorted(path.parents[1].name for path in CHECKOUT.glob("roles/*/tasks/main.yml"))
-    assert roles == SCENARIOS
+    assert sorted([*roles, "whole-cluster"]) == SCENARIOS
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

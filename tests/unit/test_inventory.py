@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
 
 from nexus_ops.environment import Environment
 from nexus_ops.intent.edit import remove_node
-from nexus_ops.intent.model import Intent
+from nexus_ops.intent.model import ArchiveSource, ImageSource, Intent
 from nexus_ops.intent.write import write_intent
 from nexus_ops.inventory import (
     build_inventory,
@@ -42,6 +44,30 @@ def test_variables(environment: Environment, intent: Intent) -> None:
     assert variables["service_deploy_services"]["web"]["source"] == {"path": "{{ inventory_dir }}/apps/web"}
     assert variables["service_deploy_allowed_addresses"] == ["192.0.2.21", "192.0.2.22", "192.0.2.100"]
     assert variables["nexus_intent_sha256"] == intent.sha256
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        (
+            ArchiveSource("/srv/ops/inventories/prod/web.tar", "0a"),
+            {"archive": "{{ inventory_dir }}/web.tar", "sha256": "0a"},
+        ),
+        (
+            ArchiveSource("https://files.example.com/web.tar", "0a"),
+            {"archive": "https://files.example.com/web.tar", "sha256": "0a"},
+        ),
+        (
+            ImageSource("web", Path("/srv/ops/inventories/prod/web.tar")),
+            {"image": "web", "archive": "{{ inventory_dir }}/web.tar"},
+        ),
+        (ImageSource("registry.example.com/web"), {"image": "registry.example.com/web"}),
+    ],
+)
+def test_sources(intent: Intent, source: ArchiveSource | ImageSource, written: dict[str, str]) -> None:
+    services = {"web": replace(intent.services["web"], source=source)}
+    inventory = build_inventory(replace(intent, services=services), Path("/srv/ops/inventories/prod"))
+    assert inventory["all"]["vars"]["service_deploy_services"]["web"]["source"] == written
 
 
 def test_text_of_the_person_is_no_template(environment: Environment, intent: Intent) -> None:

@@ -11,8 +11,8 @@ DOCUMENTATION = r"""
 module: caddy_lb_await
 short_description: Wait until this load balancer sends requests to a worker again
 description:
-  - Sends requests through the Caddy of this machine until one of each service went to I(worker), and sees that other
-    workers still answer. Services and workers that this load balancer does not serve (yet) are passed over.
+  - Sends requests through the Caddy of this machine until one of each service went to I(worker), and looks whether
+    other workers still answer. Services and workers that this load balancer does not serve (yet) are passed over.
 options:
   worker:
     description: The worker that is to get requests.
@@ -24,7 +24,7 @@ options:
     elements: str
     required: true
   others:
-    description: Workers that must be healthy as seen from here.
+    description: Workers to be looked at as well.
     type: list
     elements: str
     default: []
@@ -39,10 +39,10 @@ options:
 """
 
 RETURN = r"""
-msg:
-  description: Why not.
-  returned: failure
-  type: str
+doubts:
+  description: What is wrong with the other workers.
+  returned: success
+  type: list
 """
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted, worker = module.params, module.params["worker"]
-    routing = read_routing()
+    routing, found = read_routing(), []
     for name in wanted["services"]:
         service = routing.get(name) or {"upstreams": {}}
         if worker in service["upstreams"]:
@@ -68,10 +68,8 @@ def main() -> None:
                 waited = f"waited {wanted['limit']:g} s"
                 module.fail_json(msg=f"{worker} gets no requests for {name} from this lb ({waited}): {problem}")
         others = [upstream for upstream in upstreams_of(service) if upstream.worker in wanted["others"]]
-        for other, problem in doubts(others, {}).items():
-            if problem:
-                module.fail_json(msg=f"{name} on {other} is not healthy any more: {problem}")
-    module.exit_json(changed=False)
+        found += [f"{name} on {other}: {problem}" for other, problem in doubts(others, {}).items() if problem]
+    module.exit_json(changed=False, doubts=found)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         needed = {name: known[name] for name in result["missing"]}
         self._require_archives(needed)
         if not self._task.check_mode:
-            self._upload(needed)
+            packed = {name for name in needed if releases[name]["archive"]}  # the others come from a registry
+            self._upload({name: needed[name] for name in packed - set(result["held"])})
         installed = self._call("install", archives=needed)
         joined = {**installed, **{key: result[key] for key in ("due", "unwanted", "unsettled", "held")}}
         joined["changed"] = result["changed"] or installed.get("changed", False)
@@ -60,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Raise AnsibleActionFail for a release that is neither on the node nor on this controller."""
         for name in needed:
             packed = self._task.args["releases"][name]
-            if not packed["archive"]:
+            if not (packed["archive"] or packed["origin"]):
                 raise AnsibleActionFail(
                     f"release {packed['release']} of {name} is not on this node any more, and not on the controller "
                     "either; take another release (nothing that runs was touched)"
@@ -94,7 +95,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         told = []
         for name, service in here.items():
             packed = releases.get(name, {})
-            facts = {key: packed[key] for key in ("release", "origin", "unpacked_size") if key in packed}
+            facts = {key: packed[key] for key in ("release", "origin", "unpacked_size", "image") if key in packed}
             facts["alone"] = len(service["nodes"]) == 1
             told.append({"name": name, **facts, **{key: service[key] for key in TOLD if key in service}})
         arguments = {key: self._task.args[key] for key in PASSED_ON if key in self._task.args}

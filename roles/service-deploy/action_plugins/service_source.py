@@ -30,7 +30,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Refuse what cannot be deployed, all of it before anything is packed; then pack."""
-        from service_sources import SourceError, check_kind, pack, prune, recall
+        from service_sources import SourceError, check, pack, prune, recall
 
         super().run(tmp, task_vars)
         arguments = self._task.args
@@ -44,9 +44,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         releases = {}
         try:
             if release:
-                return {"changed": False, "releases": {only: asdict(recall(only, release, cache))}, "run": token_hex(8)}
+                found = recall(only, services[only]["source"], release, cache)
+                return {"changed": False, "releases": {only: asdict(found)}, "run": token_hex(8)}
             for name, service in wanted.items():
-                check_kind(name, service["source"])
+                check(name, service)
             for name, service in wanted.items():
                 packed = pack(name, service["source"], str(service.get("setup") or ""), cache)
                 releases[name] = asdict(packed)

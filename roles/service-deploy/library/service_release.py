@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node_state import State, StateError
-from ansible.module_utils.service_deploy import history, records, render
+from ansible.module_utils.service_deploy import history, images, records, render
 from ansible.module_utils.service_deploy.lock import alone
 from ansible.module_utils.service_deploy.model import Service
 from ansible.module_utils.service_deploy.node import Node
@@ -46,7 +46,7 @@ options:
     description: JSON of the services' variables, one text, so that hiding it hides no part of other texts.
     type: str
   archives:
-    description: Releases by service, with C(size), C(sha256) and, to install them, C(path) on the node.
+    description: Releases by service, with C(size), C(sha256) and, to install what was uploaded, C(path) on the node.
     type: dict
   allowed_addresses:
     description: Who may reach the ports.
@@ -98,6 +98,10 @@ EXAMPLES = r"""
 RETURN = r"""
 missing:
   description: Services whose release is not on the node.
+  type: list
+  returned: always
+held:
+  description: Services whose image is on the node, brought for another service.
   type: list
   returned: always
 due:
@@ -175,11 +179,8 @@ def bring_about(node: Node, parameters: dict[str, Any]) -> dict[str, Any]:
         sizes = {name: int(archive["size"]) for name, archive in parameters["archives"].items()}
         node.make_ready(parameters["packages"], sizes)
         found = {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
-        return {
-            **found,
-            "unsettled": node.unsettled(),
-            "held": {one.name: one.held for one in node.services if one.held},
-        }
+        images_here = images.held(node.services) if found["missing"] else []
+        return {**found, "unsettled": node.unsettled(), "held": images_here}
     if phase == "install":
         node.install(parameters["archives"], by, parameters["setup_timeout"])
         return {"missing": []}

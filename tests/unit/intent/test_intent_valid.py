@@ -3,6 +3,7 @@
 import ipaddress
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from nexus_ops.intent import build
@@ -18,6 +19,7 @@ from nexus_ops.intent.model import (
     ImageSource,
     Intent,
     Monitoring,
+    Objective,
     PathSource,
     Role,
     Service,
@@ -76,6 +78,7 @@ def test_the_defaults_of_a_small_file() -> None:
     intent = parse(NODES + "ha:\nservices:\nmonitoring:\nssh:\n")
     assert intent.nodes["w1"].ssh == Ssh("root", 22, None)
     assert (intent.ha.virtual_ip, intent.ha.tls, intent.ha.acme) == (None, Tls.OFF, None)
+    assert intent.ha.objective == Objective("3s", "6%", "60s")
     assert (intent.services, intent.monitoring) == ({}, Monitoring())
 
 
@@ -89,6 +92,8 @@ def test_the_schema_and_the_model_have_the_same_defaults() -> None:
     assert definitions["monitoring"]["properties"]["retention_days"]["default"] == Monitoring.retention_days
     assert dashboard["user"]["default"] == Dashboard.user
     assert definitions["ha"]["properties"]["tls"]["default"] == Tls.OFF.value
+    objective = definitions["ha"]["properties"]["objective"]["properties"]
+    assert {name: entry["default"] for name, entry in objective.items()} == asdict(Objective())
     assert definitions["ssh"]["properties"]["user"]["default"] == build.DEFAULT_SSH_USER
     assert definitions["ssh"]["properties"]["port"]["default"] == DEFAULT_SSH_PORT
 

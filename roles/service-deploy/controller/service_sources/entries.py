@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from service_sources.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 BLOCK = 1 << 20
 
@@ -29,13 +31,17 @@ class Entry:
     open: Callable[[], IO[bytes]]
 
 
-def digest_of_file(entry: Entry) -> str:
-    """Return the SHA-256 of a file's content, in hex."""
+def _digest(opened: Callable[[], IO[bytes]]) -> str:
     digest = hashlib.sha256()
-    with entry.open() as stream:
+    with opened() as stream:
         while block := stream.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex. Raises OSError."""
+    return _digest(partial(path.open, "rb"))
 
 
 def digest_of(entries: Iterable[Entry]) -> str:
@@ -45,7 +51,7 @@ def digest_of(entries: Iterable[Entry]) -> str:
         if entry.target:
             kind, value = "link", entry.target
         else:
-            kind, value = "program" if entry.executable else "file", digest_of_file(entry)
+            kind, value = "program" if entry.executable else "file", _digest(entry.open)
         digest.update(f"{entry.path}\0{kind}\0{value}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -9,11 +9,14 @@ import json
 import os
 import tarfile
 import tempfile
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from service_sources.entries import BLOCK, Entry, check_links, digest_of
+from service_sources.archive import entries_of_archive, file_of
+from service_sources.download import shown
+from service_sources.entries import Entry, check_links, digest_of, sha256_of
 from service_sources.errors import SourceError
 from service_sources.folder import entries_of_folder
 from service_sources.programs import without_credentials
@@ -23,14 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 FORMAT = "1"  # part of every release id: a release made another way is another release
-KINDS = ("path", "git")
-LATER_KINDS = ("image", "archive")
 ROOM = 4096  # what a file or folder takes on disk beyond its content, about, in bytes
+UNUSED = 30 * 86400.0  # seconds that a download is kept after its last use
 
 
 @dataclass(frozen=True)
 class Release:
-    """What the workers need to know. `archive` is on the controller; sizes are in bytes; `origin` is for people."""
+    """What the workers need to know. `archive` is on the controller; sizes are in bytes; `origin` is for people.
+
+    `image`, for container images alone: where podman finds it, the transport only when it is in `archive`.
+    """
 
     release: str
     archive: str
@@ -38,30 +43,24 @@ class Release:
     archive_size: int
     unpacked_size: int
     origin: str
+    image: str = ""
 
 
-def check_kind(service: str, source: dict[str, Any]) -> str:
-    """Return the kind of a source. Raises SourceError for one that cannot be deployed (yet)."""
-    for kind in LATER_KINDS:
-        if kind in source:
-            raise SourceError(f"service {service}: source kind {kind} comes with a later version; use path or git")
-    for kind in KINDS:
-        if source.get(kind):
-            return kind
-    raise SourceError(f"service {service}: its source names neither path nor git; name one of them")
+def id_of(content: str, setup: str) -> str:
+    """Return the id of the release with that content, made by that setup command."""
+    # length first: no setup command can pass for another content
+    identity = f"{FORMAT}\0{content}\0{len(setup)}\0{setup}"
+    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Release:
-    """Pack a source into `cache`, unless that content is there already, and return the release. Raises SourceError."""
-    kind = check_kind(service, source)
+    """Pack files into `cache`, unless that content is there already, and return the release. Raises SourceError."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _entries(service, kind, source, cache) as (origin, entries):
+        with _entries(service, source, cache) as (origin, entries):
             check_links(service, entries)
             content = digest_of(entries)
-            # length first: no setup command can pass for another content
-            identity = f"{FORMAT}\0{content}\0{len(setup)}\0{setup}"
-            release = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+            release = id_of(content, setup)
             known = cache / f"{service}-{release}.json"
             if (found := _read_known(known)) is not None:
                 return replace(found, origin=origin)
@@ -74,16 +73,22 @@ def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Relea
         ) from error
 
 
-def recall(service: str, release: str, cache: Path) -> Release:
-    """Return an earlier release; its `archive` is empty when it is not in `cache` any more (workers may have it)."""
+def recall(service: str, source: dict[str, Any], release: str, cache: Path) -> Release:
+    """Return an earlier release; `archive` and `origin` are empty when `cache` lacks it (workers may have it)."""
     found = _read_known(cache / f"{service}-{release}.json")
-    return found or Release(release, "", "", 0, 0, "")
+    return found or Release(release, "", "", 0, 0, "", str(source.get("image") or ""))
 
 
 @contextlib.contextmanager
-def _entries(service: str, kind: str, source: dict[str, Any], cache: Path) -> Iterator[tuple[str, list[Entry]]]:
+def _entries(service: str, source: dict[str, Any], cache: Path) -> Iterator[tuple[str, list[Entry]]]:
     """Give the origin in words and the entries in order, as long as the context lasts."""
-    if kind == "path":
+    if source.get("archive"):
+        address = str(source["archive"])
+        path = file_of(service, address, str(source["sha256"]).lower(), cache)
+        with tempfile.NamedTemporaryFile(dir=cache, prefix=".archive-", suffix=".tar") as scratch:
+            yield shown(address), entries_of_archive(service, path, address, scratch)  # type: ignore[arg-type]
+        return
+    if source.get("path"):
         folder = Path(os.path.normpath(Path(str(source["path"])).expanduser()))
         yield str(folder), entries_of_folder(service, folder)
         return
@@ -127,7 +132,7 @@ def _write(service: str, release: str, content: str, origin: str, entries: Seque
     packed = Release(
         release=release,
         archive=str(path),
-        sha256=_sha256_of(path),
+        sha256=sha256_of(path),
         archive_size=path.stat().st_size,
         unpacked_size=sum(entry.size + ROOM for entry in entries),
         origin=origin,
@@ -171,20 +176,15 @@ def _folders_above(path: str) -> list[str]:
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def _sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def prune(cache: Path, service: str, keep: int) -> None:
-    """Remove all but the `keep` archives of a service that were used last."""
+    """Remove all but the `keep` archives of a service that were used last, and downloads that nobody uses any more."""
     known = sorted(_of_service(cache, service), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in known[max(keep, 1) :]:
         path.unlink(missing_ok=True)
         path.with_suffix(".tar.gz").unlink(missing_ok=True)
+    for path in cache.glob("*.download"):
+        if time.time() - path.stat().st_mtime > UNUSED:
+            path.unlink(missing_ok=True)
 
 
 def _of_service(cache: Path, service: str) -> list[Path]:
@@ -192,4 +192,4 @@ def _of_service(cache: Path, service: str) -> list[Path]:
     return [path for path in cache.glob(f"{service}-*.json") if path.stem.rpartition("-")[0] == service]
 
 
-__all__ = ["Release", "check_kind", "pack", "prune", "recall"]
+__all__ = ["Release", "id_of", "pack", "prune", "recall"]

@@ -114,6 +114,7 @@ class Service:
     drain_timeout: str = "30s"
     origin: str = ""
     unpacked_size: int = 0  # bytes
+    image: str = ""  # where podman finds it; empty: no container. Then `command` may be empty: the image's own
     alone: bool = False  # no other node runs it
     held: str = ""  # the release that was asked for, in whose place the one that runs is kept: it was rolled back
 
@@ -137,7 +138,7 @@ class Service:
         return cls(
             place=Place(name, root),
             release=wanted.get("release") or "",
-            command=wanted["command"],
+            command=wanted.get("command") or "",
             port=int(wanted["port"]),
             setup=wanted.get("setup") or "",
             environment={key: text_of(value) for key, value in environment.items()},
@@ -146,6 +147,7 @@ class Service:
             drain_timeout=drain,
             origin=wanted.get("origin") or "",
             unpacked_size=int(wanted.get("unpacked_size") or 0),
+            image=wanted.get("image") or "",
             alone=bool(wanted.get("alone")),
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node_state import StateError, units
-from ansible.module_utils.service_deploy import drain, firewall, records, releases, rollouts
+from ansible.module_utils.service_deploy import drain, firewall, images, records, releases, rollouts
 from ansible.module_utils.service_deploy.activation import LOG_LINES, Activation, log_of, reasons, stop
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
 
@@ -63,7 +63,8 @@ class Node:
         for service in self.services:
             if service.name in missing:
                 releases.check_space(service, archives.get(service.name, 0))
-        self.state.packages(["nftables", *packages])
+        runners = images.PACKAGES if any(service.image for service in self.services) else ()
+        self.state.packages(["nftables", *packages, *runners])
         places = [service.place for service in self.services]
         self.state.users([{"name": place.user, "home": str(place.home)} for place in places])
         self.state.directories([{"path": str(self.root)}, {"path": str(SETTINGS)}])
@@ -88,7 +89,7 @@ class Node:
                 continue
             if not self.state.check_mode:
                 archive = archives[service.name]
-                releases.install(service, Path(archive["path"]), archive["sha256"], by, setup_timeout)
+                releases.install(service, archive.get("path", ""), archive["sha256"], by, setup_timeout)
             setup = " and set it up" if service.setup else ""
             self.state.note(f"unpack release {service.release} of {service.name}{setup}")
 
@@ -178,6 +179,8 @@ class Node:
             place = Place(name, self.root)
             self._stop(place)
             self.state.stop([{"name": place.unit, "state": "absent"}])
+            if not self.state.check_mode:
+                images.forget_all(place)
             parts = (place.environment_file, place.folder, place.pending, place.record, place.history, place.rollout)
             self.state.absent([str(part) for part in parts])
         if unwanted:

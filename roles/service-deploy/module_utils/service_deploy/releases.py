@@ -18,7 +18,7 @@ from ansible.module_utils.node_state import StateError
 from ansible.module_utils.node_state.commands import checked, run
 from ansible.module_utils.node_state.needs import sha256_of
 from ansible.module_utils.node_state.snapshot import Snapshot
-from ansible.module_utils.service_deploy import render
+from ansible.module_utils.service_deploy import images, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,12 @@ def description_of(place: Place, release: str) -> Path:
 
 def is_whole(place: Place, release: str) -> bool:
     """Return whether a release is unpacked and set up to the end."""
-    return description_of(place, release).is_file() and (place.releases / release).is_dir()
+    try:
+        about = json.loads(description_of(place, release).read_bytes())
+    except FileNotFoundError:
+        return False
+    there = (place.releases / release).is_dir()
+    return there and (not about.get("image") or images.is_there(place, release))
 
 
 def whole_ones(place: Place) -> list[str]:
@@ -51,32 +56,40 @@ def whole_ones(place: Place) -> list[str]:
 
 def check_space(service: Service, archive_size: int) -> None:
     """Raise StateError when the release does not fit; `archive_size` in bytes."""
-    folder = service.place.releases
+    folder = wanted = images.STORE if service.image else service.place.releases
     while not folder.is_dir():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     needed = service.unpacked_size + archive_size + ROOM
     if free < needed:
         raise StateError(
-            f"release {service.release} of {service.name} needs {needed >> 20} MiB below {service.place.releases}, "
+            f"release {service.release} of {service.name} needs {needed >> 20} MiB below {wanted}, "
             f"{free >> 20} MiB are free; make room there and run again (nothing that runs was touched)"
         )
 
 
-def install(service: Service, archive: Path, sha256: str, by: str, setup_timeout: float) -> None:
-    """Unpack a release and run its setup; what an interrupted run left of it is thrown away. Raises StateError."""
+def install(service: Service, archive: str, sha256: str, by: str, setup_timeout: float) -> None:
+    """Unpack a release and run its setup; what an interrupted run left of it is thrown away. Raises StateError.
+
+    `archive` is empty when the node gets an image in another way.
+    """
     place, release = service.place, service.release
     folder = place.releases / release
-    if sha256_of(archive) != sha256:
+    if archive and sha256_of(Path(archive)) != sha256:
         raise StateError(f"release {release} of {service.name} did not arrive whole on this node; run again")
     _throw_away(folder)
     try:
-        _unpack(archive, folder)
+        if service.image:
+            folder.mkdir()
+            (folder / images.FILE).write_text(images.bring(service, archive, setup_timeout) + "\n")
+        else:
+            _unpack(Path(archive), folder)
         if service.setup:
             _set_up(service, folder, setup_timeout)
         _close(folder, place.user)
         checked(["sync", "--file-system", str(folder)])  # whole also after a power cut
         about = {"service": service.name, "release": release, "time": time.time(), "by": by, "source": service.origin}
+        about |= {"image": service.image} if service.image else {}
         Snapshot((json.dumps(about, indent=1) + "\n").encode()).put(description_of(place, release))
     except (OSError, EOFError, tarfile.TarError) as error:
         _throw_away(folder)
@@ -204,5 +217,6 @@ def prune(place: Place, keep: int, spared: set[str]) -> list[str]:
     whole = kept | {path.stem for path in known}
     halves = [path.name for path in place.releases.iterdir() if path.is_dir() and path.name not in whole]
     for release in [*removed, *halves]:
+        images.forget(place, release)
         _throw_away(place.releases / release)
     return removed

@@ -6,7 +6,9 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from ansible.module_utils.service_deploy import container
 from ansible.module_utils.service_deploy.firewall import NFT, RULES, TABLE
+from ansible.module_utils.service_deploy.images import PODMAN
 
 if TYPE_CHECKING:
     from ansible.module_utils.service_deploy.model import Service
@@ -22,6 +24,10 @@ NOT_PROGRAMS = frozenset(
 )
 PRIVILEGED_PORTS = 1024
 HEADER = "# Written by Nexus Ops from nexus.yml; the next run replaces what is changed here.\n"
+GUARD = f"""\
+# Without the firewall's table the port would be open to everybody; somebody may have flushed all rules.
+ExecStartPre=+/bin/sh -c "{NFT} list table inet {TABLE} >/dev/null 2>&1 || {NFT} -f {RULES}"
+"""
 
 
 def quote_variable(value: str) -> str:
@@ -75,30 +81,34 @@ def quote_for_systemd(text: str) -> str:
     return f'"{text}"'
 
 
-def unit_text(service: Service) -> str:
-    """Return the systemd unit of a service."""
-    command = service.command.strip()
-    single = is_one_program(command)
-    low_port = "CAP_NET_BIND_SERVICE" if service.port < PRIVILEGED_PORTS else ""
-    ambient = f"AmbientCapabilities={low_port}\n" if low_port else ""
-    # A shell that stays between would die of the first SIGTERM and leave its program to SIGKILL: tell all of them then.
-    kill_mode = "mixed" if single else "control-group"
-    place = service.place
+def _unit_head(service: Service) -> str:
     return f"""{HEADER}[Unit]
 Description=Nexus Ops service {service.name}
 Wants=network-online.target nexus-services-firewall.service
 After=network-online.target nexus-services-firewall.service
 StartLimitIntervalSec=0
 
-[Service]
+"""
+
+
+def unit_text(service: Service) -> str:
+    """Return the systemd unit of a service."""
+    command = service.command.strip()
+    single = is_one_program(command)
+    low_port = "CAP_NET_BIND_SERVICE" if service.port < PRIVILEGED_PORTS else ""
+    if service.image:
+        return _container_unit_text(service, f"exec {command}" if single else command, low_port)
+    ambient = f"AmbientCapabilities={low_port}\n" if low_port else ""
+    # A shell that stays between would die of the first SIGTERM and leave its program to SIGKILL: tell all of them then.
+    kill_mode = "mixed" if single else "control-group"
+    place = service.place
+    return f"""{_unit_head(service)}[Service]
 Type=exec
 User={place.user}
 Group={place.user}
 WorkingDirectory={place.current}
 EnvironmentFile={place.environment_file}
-# Without the firewall's table the port would be open to everybody; somebody may have flushed all rules.
-ExecStartPre=+/bin/sh -c "{NFT} list table inet {TABLE} >/dev/null 2>&1 || {NFT} -f {RULES}"
-ExecStart=/bin/sh -c {quote_for_systemd(f"exec {command}" if single else command)}
+{GUARD}ExecStart=/bin/sh -c {quote_for_systemd(f"exec {command}" if single else command)}
 Restart=always
 RestartSec=1
 KillMode={kill_mode}
@@ -127,6 +137,29 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _container_unit_text(service: Service, command: str, capability: str) -> str:
+    """Return the unit of a service out of an image; what confines it are podman's options, not systemd's."""
+    place, name, seconds = service.place, container.name_of(service), container.stop_seconds(service)
+    return f"""{_unit_head(service)}[Service]
+Type=notify
+NotifyAccess=all
+Delegate=yes
+EnvironmentFile={place.environment_file}
+{GUARD}ExecStartPre=/usr/bin/install -d -m 0750 -o {place.user} -g {place.user} {container.data_folder(service)}
+ExecStart=/bin/sh -c {quote_for_systemd(container.run_text(service, command, capability))}
+ExecStop={PODMAN} --events-backend=none stop --ignore --time {seconds} {name}
+ExecStopPost={PODMAN} --events-backend=none rm --force --ignore {name}
+SuccessExitStatus={container.STOPPED}
+Restart=always
+RestartSec=1
+KillMode=mixed
+TimeoutStopSec={seconds + container.PATIENCE}s
 
 [Install]
 WantedBy=multi-user.target
