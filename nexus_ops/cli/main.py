@@ -39,8 +39,11 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-reading = (services, status, doctor, dashboard)
-for command in (init, bootstrap, inventory, plan, apply, deploy, rollback, *reading, drill, demo):
+COMMANDS = (
+    *(init, bootstrap, inventory, plan, apply, deploy, rollback),
+    *(services, status, doctor, drill, dashboard, demo),
+)
+for command in COMMANDS:
     cli.command()(command)
 for group in (node, monitor, runs, lock):
     cli.add_typer(group)
