@@ -26,10 +26,9 @@ def list_runs(context: typer.Context, as_json: AsJson = False) -> None:
     if not records:
         application.say("no run yet")
         return
-    from nexus_ops.ui.tables import make_console, make_table
+    from nexus_ops.ui.runs import show_list
 
-    columns = ["run", "started", "command", "by", "result", "changed", "seconds"]
-    make_console().print(make_table(columns, [[record.get(column, "") for column in columns] for record in records]))
+    show_list(records)
 
 
 @runs.command("show")
@@ -47,13 +46,6 @@ def show_run(
     if as_json:
         application.answer({**record, "log": log.splitlines()})
         return
-    for key, value in record.items():
-        if key == "nodes":
-            for node, columns in value.items():
-                application.say(f"{node}: " + ", ".join(f"{count} {name}" for name, count in columns.items()))
-        elif key == "error":
-            application.say(f"error: {value['node']}: {value['message']} (at: {value['task']})")
-        else:
-            application.say(f"{key}: {value}")
-    application.say()
-    application.say(log.rstrip("\n"))
+    from nexus_ops.ui.runs import show_record
+
+    show_record(record, log)
