@@ -137,13 +137,13 @@ def _no_answer(environment: Environment, node: Node, reason: str) -> Finding:
     from nexus_ops.hostkeys import read_pinned, survey_host_keys
 
     bootstrap = f"run: nexus-ops --env {environment.name} bootstrap {node.name}"
-    if node.address != "localhost" and not read_pinned(environment.known_hosts).knows(node):
-        return error("no host key of it is pinned, so it was never bootstrapped", bootstrap)
     words = reason.lower()
     if any(text in words for text in HOST_KEY_WORDS):
-        refused = survey_host_keys(environment.known_hosts, [node]).refused.get(node.name)
-        what, _, remedy = (refused or reason).partition("; ")
-        return error(what.partition(" Compare ")[0], remedy or bootstrap)
+        if not read_pinned(environment.known_hosts).knows(node):
+            return error("no host key of it is pinned, so it was never bootstrapped", bootstrap)
+        refused = survey_host_keys(environment.known_hosts, [node]).refused.get(node.name, reason)
+        what, _, remedy = refused.partition(" Compare ")
+        return error(what, f"compare {remedy}" if remedy else bootstrap)
     if "permission denied" in words:
         return error(f"ssh: {reason}", f"{bootstrap} --user root, or put your key in place on it")
     target = f"{node.ssh.user}@{node.address}"

@@ -26,6 +26,9 @@ CANDIDATES = 3
 WANTED = 2
 """On how many of the candidates the lock is taken."""
 
+FURTHER = 9
+"""Among how many nodes the others are looked for when too few of the first ones answer."""
+
 PATIENCE = 12.0
 """Seconds that a node has to answer; ssh itself gives up connecting sooner."""
 
@@ -164,8 +167,8 @@ def connect(environment: Environment, intent: Intent, wanted: int = WANTED) -> t
     nodes = list(intent.nodes.values())
     found: list[Link] = []
     reasons: dict[str, str] = {}
-    for start in range(0, len(nodes), CANDIDATES):
-        links, silent = _connect_to(environment, nodes[start : start + CANDIDATES], wanted)
+    for batch in filter(None, (nodes[:CANDIDATES], nodes[CANDIDATES:FURTHER])):
+        links, silent = _connect_to(environment, batch, wanted)
         reasons.update(silent)
         found += links
         if len(found) >= WANTED:

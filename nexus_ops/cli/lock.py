@@ -35,7 +35,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 @lock.command()
 def release(context: typer.Context, yes: Yes = False, as_json: AsJson = False) -> ExitCode:
-    """Take the lock away from the run that holds it; that run is interrupted."""
+    """Interrupt the run that holds the lock."""
     application: Application = context.obj
     application.json = as_json
     from nexus_ops.locking import describe, release_locks, show_locks
