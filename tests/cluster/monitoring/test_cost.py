@@ -17,7 +17,7 @@ NODE, SINK_NODE = "w1", "w2"
 DEFAULT, SINK = "netdata-default", "netdata-sink"
 KEY = "11111111-2222-3333-4444-555555555555"
 WARM_UP = 30.0  # seconds
-MEASURED = 60.0
+MEASURED = 40.0
 THIRD = 1 / 3
 
 # Debian's package `netdata` and what it recommends, unpacked beside the installed one, with the configuration that it
