@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.cluster.cluster import BOOT_SECONDS
 from tests.cluster.measure import wait_until
 
 if TYPE_CHECKING:
@@ -64,3 +65,4 @@ def test_it_names_what_stands_in_the_way(whole_six: Cluster) -> None:
         cluster.run(holder, "nft", "delete", "table", "inet", "doctor_test", check=False)
         cluster.run(worker, "systemctl", "stop", "foreign", check=False)
         cluster.cli("inventory").expect(0)
+    wait_until("the node that was off is back", BOOT_SECONDS, cluster.all_workers_answer)

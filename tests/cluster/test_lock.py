@@ -137,6 +137,7 @@ def test_a_lock_node_is_cut_off(whole_six: Cluster) -> None:
                 assert other.stdout.readline() == f"held {[second, third]}\n"
         finally:
             cluster.fault(first, "heal")
+    wait_until(f"{first} is back", 20, lambda: cluster.reachable(cluster.address(first), 22))
 
 
 HELD = ("pgrep", "-f", "nexus-ops-loc[k]")
