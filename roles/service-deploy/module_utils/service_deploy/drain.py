@@ -10,13 +10,12 @@ import contextlib
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.node_state import StateError
 from ansible.module_utils.node_state.commands import last_words, run
 from ansible.module_utils.service_deploy.firewall import NFT
-from ansible.module_utils.service_deploy.health import LOOPBACK
+from ansible.module_utils.service_deploy.health import LOOPBACK, tcp_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -93,17 +92,7 @@ def wait_for_requests(port: int, limit: float) -> int:
 
 def connections(port: int) -> int:
     """Return how many connections to a port of this node are under way that were not made on it by loopback."""
-    count = 0
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue  # no IPv6
-        for fields in (line.split() for line in lines):
-            address, _, number = fields[1].partition(":")
-            if int(number, 16) == port and fields[3] in UNDER_WAY and not LOOPBACK.fullmatch(address):
-                count += 1
-    return count
+    return sum(state in UNDER_WAY and not LOOPBACK.fullmatch(address) for address, state, _ in tcp_sockets(port))
 
 
 def forward(old: int, new: int) -> None:

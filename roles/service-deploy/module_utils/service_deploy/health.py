@@ -59,6 +59,16 @@ class Listener:
 
 def listeners(port: int) -> list[Listener]:
     """Return who listens on a TCP port of this node."""
+    found = tcp_sockets(port)
+    return [
+        Listener(LOOPBACK.fullmatch(address) is not None, inode)
+        for address, state, inode in found
+        if state == LISTENING
+    ]
+
+
+def tcp_sockets(port: int) -> list[tuple[str, str, str]]:
+    """Return own address, state and inode of each TCP socket at a port of this node, as /proc/net/tcp writes them."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -67,8 +77,8 @@ def listeners(port: int) -> list[Listener]:
             continue  # no IPv6
         for fields in (line.split() for line in lines):
             address, _, number = fields[1].partition(":")
-            if fields[3] == LISTENING and int(number, 16) == port:
-                found.append(Listener(LOOPBACK.fullmatch(address) is not None, fields[9]))
+            if int(number, 16) == port:
+                found.append((address, fields[3], fields[9]))
     return found
 
 
