@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 END_OF_INPUT = "\x04"
 INTERRUPT = "\x03"
-REACTION = 0.3
-"""Seconds before Ctrl-C: between its prompt and its wait for input, bash keeps a signal until the next key."""
 
 # Python's own `pty.spawn` cannot be told what to type when; this makes the terminal the controlling one, so that the
 # keys above do what they do for a person, and then becomes the command.
@@ -50,8 +48,6 @@ def converse(
             shown = _read_until(controller, shown, seconds, partial(_shows, prompt, position))
             assert prompt in shown[position:], f"{prompt!r} was not asked within {seconds} s; shown: {shown}"
             position = shown.index(prompt, position) + len(prompt)
-            if answer == INTERRUPT:
-                time.sleep(REACTION)
             os.write(controller, answer.encode())
         shown = _read_until(controller, shown, seconds, lambda _text: False)
         return process.wait(timeout=seconds), shown.replace("\r\n", "\n")
