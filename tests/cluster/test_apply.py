@@ -99,3 +99,16 @@ def test_the_runs_are_recorded(six: Cluster) -> None:
     assert six.first_apply.document["run"] in runs.out
     shown = six.cli("runs", "show", six.first_apply.document["run"]).expect(0)
     assert "w1" in shown.out
+
+
+def test_the_journal_of_a_node_says_who_changed_what(six: Cluster) -> None:
+    """A line a change, with the run's id, on every node that it changed."""
+    cluster = six
+    assert cluster.first_apply is not None
+    run = cluster.first_apply.document["run"]
+    by = cluster.cli("runs", "show", run, "--json").expect(0).document["by"]
+    for node, what in (("lb1", "caddy-lb: install package"), ("w1", "service-deploy: unpack release")):
+        lines = cluster.run(node, "journalctl", "-t", "nexus-ops", "-o", "cat").splitlines()
+        assert any(line.startswith(f"{run} {by} apply ha: {what}") for line in lines), lines
+    lines = cluster.run("mgr1", "journalctl", "-t", "nexus-ops", "-o", "cat").splitlines()
+    assert [line.partition(f"{by} ")[2] for line in lines] == ["bootstrap: bootstrap: user root can log in"]

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 HEAVY = (Stream("get", "GET", "/", 160), Stream("post", "POST", "/", 40))
 LIGHT = (Stream("get", "GET", "/", 60), Stream("keyed post", "POST", "/", 6, keyed=True))
-START_TIMEOUT = 6  # seconds, of the role: a release that hangs is given up after that
+START_TIMEOUT = 4  # seconds, of the role: a release that hangs is given up after that
 
 
 @pytest.fixture(scope="module")
 def cluster(six: Cluster) -> Iterator[Cluster]:
-    """The cluster of six, its services as they were at the end; a release has 6 s to become healthy."""
+    """The cluster of six, its services as they were at the end; a release has 4 s to become healthy."""
     wait_until("every worker answers before the deploys", 30, six.all_workers_answer)
     intent = six.intent_file.read_bytes()
     shutil.copytree(APP, server(six).parent, ignore=shutil.ignore_patterns("__pycache__"))
@@ -130,7 +130,7 @@ def expect_everything_as_before(cluster: Cluster, result: Result, before: dict[s
 BAD = {
     "unhealthy": ("unhealthy = (STATE", "unhealthy = True or (STATE", "503 Service Unavailable"),
     "crashes": ("def main() -> None:\n", "def main() -> None:\n    raise SystemExit('no database')\n", "no database"),
-    "hangs": ("def main() -> None:\n", "def main() -> None:\n    time.sleep(3600)\n", r"waited 6 s"),
+    "hangs": ("def main() -> None:\n", "def main() -> None:\n    time.sleep(3600)\n", r"waited 4 s"),
 }
 
 

@@ -100,19 +100,6 @@ def test_a_released_run_is_interrupted(whole_six: Cluster) -> None:
     assert cluster.cli("runs", "show", "--json").document["result"] == "interrupted"
 
 
-def test_the_journal_of_a_node_says_who_changed_what(whole_six: Cluster) -> None:
-    """A line a change, with the run's id, on every node that it changed."""
-    cluster = whole_six
-    assert cluster.first_apply is not None
-    run = cluster.first_apply.document["run"]
-    by = cluster.cli("runs", "show", run, "--json").expect(0).document["by"]
-    for node, what in (("lb1", "caddy-lb: install package"), ("w1", "service-deploy: unpack release")):
-        lines = cluster.run(node, "journalctl", "-t", "nexus-ops", "-o", "cat").splitlines()
-        assert any(line.startswith(f"{run} {by} apply ha: {what}") for line in lines), lines
-    lines = cluster.run("mgr1", "journalctl", "-t", "nexus-ops", "-o", "cat").splitlines()
-    assert [line.partition(f"{by} ")[2] for line in lines] == ["bootstrap: bootstrap: user root can log in"]
-
-
 def test_a_lock_node_is_cut_off(whole_six: Cluster) -> None:
     """The node frees the lock; the run is warned and keeps it elsewhere; a node that is away stops nobody."""
     cluster = whole_six

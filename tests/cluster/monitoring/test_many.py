@@ -25,7 +25,7 @@ DESCRIPTION = "/usr/share/nexus-ops/dashboard/nexus.json"
 SOURCE = "w2"
 COSTLY = 20  # nodes with as many charts as a real child has, for what one costs on a parent
 SETTLED = 20.0  # seconds
-MEASURED = 30.0
+MEASURED = 20.0
 
 
 def test_what_a_child_costs_on_a_parent(monitored: Monitored) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_FAILS = 3  # as in the Caddyfile: so many within fail_duration, and Caddy sends a worker nothing
 PAUSE = 0.05  # seconds
+CADDYS_OWN = (502, 503, 504)  # what Caddy answers when a worker did not; anything else came from one
 NOBODY = "nexus-ask.invalid"  # a host name that no site is for: the service without a domain
 
 
@@ -63,7 +64,7 @@ def wait_until_used(service: dict[str, Any], worker: str, tls: str, limit: float
     while True:
         try:
             status, went_to = _ask(service["domain"], upstream.path, tls, max(upstream.timeout, 1) + 2)
-            if went_to == upstream.authority and status < 500:
+            if went_to == upstream.authority and status not in CADDYS_OWN:
                 return ""
             problem = f"it answered {status} from {went_to or 'nobody'}"
         except (OSError, http.client.HTTPException) as error:
