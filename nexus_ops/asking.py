@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +62,8 @@ def ask_nodes(
     """
     ensure_secrets(environment)
     refresh_inventory(environment, intent)
+    # It takes as long to load as the nodes take to say hello.
+    threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True).start()
     replies = Replies(silent=_mute(intent) if greeted else {})
     if set(replies.silent) == set(intent.nodes):
         return replies

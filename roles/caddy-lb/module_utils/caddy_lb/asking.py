@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from ansible.module_utils.caddy_lb.routing import Upstream, upstreams_of
 from ansible.module_utils.node_state.answers import answer_of
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
 MAX_FAILS = 3  # as in the Caddyfile: so many within fail_duration, and Caddy sends a worker nothing
@@ -93,6 +93,8 @@ def _ask(domain: str, path: str, tls: str, timeout: float) -> tuple[int, str]:
 
 def _unverified() -> ssl.SSLContext:
     """Return a context that trusts anybody: nothing secret is sent, and nobody else listens on loopback."""
+    import ssl
+
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
