@@ -19,7 +19,7 @@ from nexus_ops.inventory import refresh_inventory
 from nexus_ops.runner import execute, plan_invocation
 from nexus_ops.secrets import ensure_secrets
 
-GREETING_TIMEOUT = 2.0
+GREETING_TIMEOUT = 1.5
 """Seconds."""
 
 _OVER_SSH = re.compile(r"^.*(?: via ssh| over ssh): ", re.DOTALL)

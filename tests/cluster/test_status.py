@@ -37,6 +37,22 @@ def test_status_of_a_whole_cluster_is_one_quick_screen(whole_six: Cluster) -> No
     assert "all is as nexus.yml says, on 6 nodes" in screen.out
 
 
+def test_nodes_keep_the_code_of_modules_and_do_without_where_they_cannot(whole_six: Cluster) -> None:
+    cluster = whole_six
+    folder = "/root/.ansible/nexus-ops"
+    kept = cluster.run("w1", "find", folder, "-name", "ansible.legacy.*").split()
+    assert f"{folder}/" in kept[0], kept
+    assert any(path.endswith("/ansible.legacy.service_release") for path in kept), kept
+    cluster.run("w1", "rm", "-r", folder)
+    cluster.run("w1", "touch", folder)
+    result = cluster.cli("status", "--json").expect(0)
+    assert result.document["services"]["web"]["nodes"]["w1"]["healthy"] is True
+    cluster.run("w1", "rm", folder)
+    cluster.cli("status").expect(0)
+    assert cluster.run("w1", "stat", "--format", "%a %U", folder).split() == ["700", "root"]
+    assert len(cluster.run("w1", "ls", folder).split()) == 1
+
+
 def test_status_with_a_node_cut_off_names_it_within_seconds(whole_six: Cluster) -> None:
     cluster = whole_six
     cluster.fault("w2", "cut")

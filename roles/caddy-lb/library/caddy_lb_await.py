@@ -68,7 +68,7 @@ def main() -> None:
                 waited = f"waited {wanted['limit']:g} s"
                 module.fail_json(msg=f"{worker} gets no requests for {name} from this lb ({waited}): {problem}")
         others = [upstream for upstream in upstreams_of(service) if upstream.worker in wanted["others"]]
-        found += [f"{name} on {other}: {problem}" for other, problem in doubts(others, {}).items() if problem]
+        found += [f"{name} on {other.worker}: {problem}" for other, problem in doubts(others, {}).items() if problem]
     module.exit_json(changed=False, doubts=found)
 
 

@@ -46,12 +46,17 @@ def describe(virtual_ip: str) -> dict[str, Any]:
         failed = failures()
     except OSError as error:
         problem = f"Caddy does not answer: {error.strerror or error}"
+    upstreams = {name: upstreams_of(service) for name, service in routing.items()}
+    found = doubts([upstream for of_service in upstreams.values() for upstream in of_service], failed)
     return {
         "holds_virtual_ip": bool(virtual_ip) and _has(virtual_ip),
         "units": states,
         "problem": problem,
         "routing": routing,
-        "upstreams": {name: doubts(upstreams_of(service), failed) for name, service in routing.items()},
+        "upstreams": {
+            name: {upstream.worker: found[upstream] for upstream in of_service}
+            for name, of_service in upstreams.items()
+        },
     }
 
 

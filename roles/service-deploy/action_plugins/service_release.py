@@ -8,7 +8,6 @@ import socket
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import action_loader
 
 # What the node is told of a service; its variables go another way, its source stays here.
@@ -19,21 +18,20 @@ PASSED_ON = (
 )
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(action_loader.get("node_module", class_only=True)):  # type: ignore[misc]
     """Arguments: `phase` (prepare, activate, settle, undo, remove, report), `services` (as service_deploy_services),
     `releases` (what the action service_source returned), and the options of the module that PASSED_ON names.
 
     A node runs the services whose `nodes` name it.
     """
 
-    TRANSFERS_FILES = True
     _VALID_ARGS = frozenset(("phase", "services", "releases", *PASSED_ON))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Do the phase: one module run when nothing is to be uploaded."""
         super().run(tmp, task_vars)
         self._variables = task_vars or {}
-        action_loader.get("node_state", class_only=True).introduce(self._task)
+        self.introduce(self._task)
         phase = self._task.args["phase"]
         if phase != "prepare":
             return self._call(phase)

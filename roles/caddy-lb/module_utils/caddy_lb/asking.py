@@ -39,18 +39,16 @@ def failures() -> dict[str, int]:
     return {entry["address"]: int(entry.get("fails") or 0) for entry in ask_caddy("/reverse_proxy/upstreams") or []}
 
 
-def doubts(upstreams: Sequence[Upstream], failed: dict[str, int]) -> dict[str, str]:
-    """Return by worker why this load balancer cannot send it requests, empty where it can. Asks all at once."""
+def doubts(upstreams: Sequence[Upstream], failed: dict[str, int]) -> dict[Upstream, str]:
+    """Return why this load balancer cannot send an upstream requests, empty where it can. Asks all at once."""
 
     def doubt(upstream: Upstream) -> str:
         problem = answer_of(upstream.address, upstream.port, upstream.path, upstream.timeout)
         fails = failed.get(upstream.authority, 0)
         return problem or (f"{fails} requests to it failed in the last seconds" if fails >= MAX_FAILS else "")
 
-    if not upstreams:
-        return {}
-    with ThreadPoolExecutor(max_workers=min(32, len(upstreams))) as pool:
-        return dict(zip((upstream.worker for upstream in upstreams), pool.map(doubt, upstreams), strict=True))
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        return dict(zip(upstreams, pool.map(doubt, upstreams), strict=True))
 
 
 def wait_until_used(service: dict[str, Any], worker: str, tls: str, limit: float) -> str:
