@@ -59,13 +59,13 @@ _loader.run_module(
 _STORE = """\
 import base64, io, shutil, tempfile, zipfile
 def store(code):
-    os.makedirs(folder, 0o700, exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(code))) as archive:
         for name in archive.namelist():
             path = os.path.join(folder, name)
             if os.path.exists(path):
                 continue
-            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             handle, new = tempfile.mkstemp(dir=os.path.dirname(path))
             with os.fdopen(handle, "wb") as file:
                 file.write(archive.read(name))
@@ -75,11 +75,12 @@ def store(code):
     for old in others[:-4]:
         if old != folder:
             shutil.rmtree(old, ignore_errors=True)
-os.umask(0o022)
+before = os.umask(0o077)
 try:
     store({code!r})
-except OSError as error:
+except OSError:
     absent("cannot be stored")
+os.umask(before)
 """
 
 
