@@ -69,6 +69,8 @@ def store(code):
             handle, new = tempfile.mkstemp(dir=os.path.dirname(path))
             with os.fdopen(handle, "wb") as file:
                 file.write(archive.read(name))
+                file.flush()
+                os.fsync(handle)  # or a power cut would leave empty files, and a node that cannot be managed
             os.replace(new, path)
     open(os.path.join(folder, {module!r}), "w").close()
     others = sorted((os.path.join(home, name) for name in os.listdir(home)), key=os.path.getmtime)
