@@ -12,42 +12,18 @@ import typer
 
 from nexus_ops import __version__
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.apply import apply, plan
-from nexus_ops.cli.bootstrap import bootstrap
-from nexus_ops.cli.dashboard import dashboard
-from nexus_ops.cli.demo import demo
-from nexus_ops.cli.deploy import deploy, rollback
-from nexus_ops.cli.doctor import doctor
-from nexus_ops.cli.drill import drill
-from nexus_ops.cli.init import init
-from nexus_ops.cli.inventory import inventory
-from nexus_ops.cli.lock import lock
-from nexus_ops.cli.monitor import monitor
-from nexus_ops.cli.node import node
-from nexus_ops.cli.runs import runs
-from nexus_ops.cli.sandbox import sandbox
-from nexus_ops.cli.services import services
-from nexus_ops.cli.status import status
+from nexus_ops.cli.lazy import LazyGroup
 from nexus_ops.errors import ExitCode, NexusError
 
 cli = typer.Typer(
     name="nexus-ops",
+    cls=LazyGroup,
     help="High availability and monitoring for plain Linux machines, without Kubernetes.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-COMMANDS = (
-    *(init, bootstrap, inventory, plan, apply, deploy, rollback),
-    *(services, status, doctor, drill, dashboard, demo),
-)
-for command in COMMANDS:
-    cli.command()(command)
-for group in (node, monitor, runs, lock):
-    cli.add_typer(group)
-cli.add_typer(sandbox, name="sandbox")
 
 
 def _show_version(asked: bool) -> None:
