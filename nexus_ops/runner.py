@@ -96,7 +96,7 @@ def plan_invocation(
 
     Secrets go into `extra_variables_file`, never into the arguments: ansible-runner keeps a copy of those.
     """
-    arguments: list[str] = []
+    arguments = ["--skip-tags", "fresh"]  # whoever calls this has just refreshed the inventory
     if check:
         arguments += ["--check", "--diff"]
     if limit:

@@ -18,7 +18,7 @@ def test_invocation(environment: Environment) -> None:
     invocation = plan_invocation(
         Content(environment.folder), "ha", environment.hosts, check=True, limit="!w1", verbosity=2
     )
-    assert invocation.arguments == ("--check", "--diff", "--limit", "!w1")
+    assert invocation.arguments == ("--skip-tags", "fresh", "--check", "--diff", "--limit", "!w1")
     assert invocation.playbook == environment.folder / "playbooks" / "ha.yml"
     assert invocation.environment["ANSIBLE_HOST_KEY_CHECKING"] == "True"
 
