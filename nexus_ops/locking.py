@@ -51,6 +51,7 @@ class Lock:
     """A lock that this process holds. `lost` says why it is no longer held, empty while it is."""
 
     links: list[Link]
+    who: Holder = field(default_factory=dict)
     lost: str = ""
     warnings: list[str] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -77,6 +78,19 @@ class Lock:
             else:
                 self.lost = self.lost or f"the lock is lost: {link.name} no longer holds it ({link.reason})"
         return not self.lost
+
+    def strengthen(self, environment: Environment, intent: Intent) -> None:
+        """Take the lock on further nodes, where those that kept it have gone: it may be wanted when the next one goes."""
+        held = {link.name for link in self.links}
+        nodes = [node for node in list(intent.nodes.values())[:CANDIDATES] if node.name not in held]
+        missing = WANTED - len(held)
+        links = _connect_to(environment, nodes, missing)[0] if missing > 0 else []
+        for link in links:
+            answer = link.ask({"do": "take", "who": dict(self.who)}, PATIENCE) if len(self.links) < WANTED else None
+            if answer is None or "holder" in answer:
+                link.close()
+            else:
+                self.links.append(link)
 
     def end(self) -> None:
         """Give the lock back."""
@@ -125,7 +139,7 @@ def _acquire(environment: Environment, intent: Intent, who: Holder, wait: float,
             other = _take(links, who)
             if other is None:
                 undo.pop_all()
-                lock = Lock(links)
+                lock = Lock(links, who)
                 lock.keep()
                 return lock
         words = describe(other)

@@ -99,11 +99,12 @@ class Window:
 
 def measure(step: Step, service: str, window: Window, outcomes: Iterable[Outcome], goal: Goal) -> Row:
     """Return what the fault in `window` cost `service`."""
-    mine = [outcome for outcome in outcomes if outcome.service == service and window.before <= outcome.due < window.end]
+    known = [outcome for outcome in outcomes if outcome.service == service and window.before <= outcome.due]
+    mine = [outcome for outcome in known if outcome.due < window.end]
     before = [outcome for outcome in mine if outcome.due < window.begin]
     during = [outcome for outcome in mine if outcome.due >= window.begin]
     failed = [outcome for outcome in during if outcome.error]
-    outage = longest_outage(mine, window.begin)
+    outage = longest_outage(mine, window.begin, [outcome for outcome in known if outcome.due >= window.end])
     return Row(
         step=step,
         service=service,
@@ -132,16 +133,16 @@ def misses(goal: Goal, sent: int, failed: int, outage: float, recovered: float |
     return tuple(name for name, is_missed in found.items() if is_missed)
 
 
-def longest_outage(outcomes: Sequence[Outcome], since: float = -math.inf) -> float:
+def longest_outage(outcomes: Sequence[Outcome], since: float = -math.inf, later: Sequence[Outcome] = ()) -> float:
     """Return in seconds the longest span without a success in which a request was due that failed or had no answer yet.
 
     It begins at the last success before, or when the first such request was due, whichever is later, and ends with the
-    next success, or where `outcomes` end. Only spans that end after `since` count.
+    next success, also one of `later`, or where `outcomes` end. Only spans that end after `since` count.
     """
     if not outcomes:
         return 0.0
-    moments = sorted(outcome.ended for outcome in outcomes if not outcome.error)
     last = max(outcome.ended for outcome in outcomes)
+    moments = sorted(each.ended for each in (*outcomes, *later) if not each.error and each.ended <= last)
     edges = [-math.inf, *moments, last]
     by_due = sorted(outcomes, key=lambda outcome: outcome.due)
     pending: list[Outcome] = []

@@ -120,6 +120,9 @@ class _Course:
                     self.drill.problems.append(f"{reason}; the drill ends before {step.title}")
                     return
                 self.step, self.strike = step, None
+                self.held.strengthen(
+                    self.environment, self.intent
+                )  # the last fault may have been on a node that keeps it
                 try:
                     whole = self._do(step)
                 except CannotError as error:

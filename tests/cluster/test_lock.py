@@ -28,6 +28,9 @@ with environment_lock(environment, load_intent(environment.intent), "a long run"
     while lock.look() and not lock.warnings:
         time.sleep(0.1)
     print(lock.lost or lock.warnings[0], flush=True)
+    sys.stdin.readline()
+    lock.strengthen(environment, load_intent(environment.intent))
+    print("held", [link.name for link in lock.links], flush=True)
     sys.stdin.read()
 """
 
@@ -117,6 +120,10 @@ def test_a_lock_node_is_cut_off(whole_six: Cluster) -> None:
             note("lock: controller cut off, free after", f"{free:.1f} s", "60 s")
             assert f"{first} no longer holds the lock" in holder.stdout.readline()
             assert holder.stdin is not None
+            holder.stdin.write("again\n")
+            holder.stdin.flush()
+            assert holder.stdout.readline() == f"held {[second, third]}\n"
+            assert set(locked(cluster)) == {second, third}, "a run takes the lock on another node when it is asked to"
             holder.stdin.close()
             holder.wait(timeout=10)
             with started(cluster, (sys.executable, "-c", HOLD, str(cluster.folder))) as other:

@@ -41,6 +41,13 @@ def test_a_request_that_is_stuck_while_others_succeed_is_no_outage() -> None:
     assert longest_outage([*steady(0, 9), *stuck]) == pytest.approx(0.05, abs=0.011)
 
 
+def test_a_request_that_is_stuck_at_the_end_is_no_outage_where_later_ones_succeed() -> None:
+    stuck = request(9.9, took=5.0, error="time-out")
+    row = measure(STEP, "web", Window(0, 4, 10, 1000.0, 0.0), [*steady(0, 16), stuck], GOAL)
+    assert row.failed == 1
+    assert row.outage_ms < 100
+
+
 def test_an_outage_without_end_counts_until_the_last_request_ended() -> None:
     failed = [request(2 + number / 20, took=1.0, error="time-out") for number in range(40)]
     assert longest_outage([*steady(0, 2), *failed]) == pytest.approx(2.95)
