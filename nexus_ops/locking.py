@@ -80,7 +80,7 @@ class Lock:
         return not self.lost
 
     def strengthen(self, environment: Environment, intent: Intent) -> None:
-        """Take the lock on further nodes, where those that kept it have gone: it may be wanted when the next one goes."""
+        """Take the lock on further nodes where those that kept it have gone: the next one may go as well."""
         held = {link.name for link in self.links}
         nodes = [node for node in list(intent.nodes.values())[:CANDIDATES] if node.name not in held]
         missing = WANTED - len(held)

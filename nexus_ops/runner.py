@@ -108,6 +108,7 @@ def plan_invocation(
         "ANSIBLE_CONFIG": str(content.configuration),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner would set False
         "ANSIBLE_NOCOLOR": "1",
+        "NEXUS_OPS_PARENT": str(os.getpid()),  # playbooks/callback_plugins/nexus_parent.py
         "PATH": path,  # pipx puts only our own command on the PATH, not ansible-playbook
     }
     return Invocation(content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity)

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,12 @@ def cluster(six: Cluster) -> Iterator[Cluster]:
     settings.unlink()
     six.intent_file.write_bytes(intent)
     six.cli("apply", "ha", "--yes").expect(0)
+
+
+def playbooks_of(cluster: Cluster) -> str:
+    """Return the processes of Ansible that work on the cluster."""
+    command = ["pgrep", "--full", "--list-full", f"ansible-playbook .*/{cluster.name}/"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def server(cluster: Cluster) -> Path:
@@ -188,6 +195,7 @@ def test_a_killed_deploy_is_completed_by_the_same_command(cluster: Cluster) -> N
             assert process.poll() is None, "it was killed in the middle"
             process.send_signal(signal.SIGKILL)
             process.wait()
+            wait_until("nothing of the killed run is left", 5, lambda: not playbooks_of(cluster))
             cluster.cli("deploy", "web", "--yes").expect(0)
             assert len(set(releases(cluster).values())) == 1
     failures = load.report.failures(LIGHT)
