@@ -131,7 +131,8 @@ def _of_role(cluster: Cluster, node: str, arguments: dict[str, Any]) -> Resource
         for one in arguments.get("units") or []
         if one.get("state") in (None, "started")
     ]
-    absent = [one if isinstance(one, str) else one["path"] for one in arguments.get("absent") or []]
+    gone = [{"path": one} if isinstance(one, str) else one for one in arguments.get("absent") or []]
+    absent = [one["path"] for one in gone if not one.get("only_if")]
     names = [one["name"] for one in packages if one.get("state", "present") == "present"]
     # What the role has brought by itself (`needs`): the binary of Caddy.
     brought = [one["path"] for one in arguments.get("needs") or []]
