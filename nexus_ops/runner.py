@@ -211,6 +211,7 @@ def _run(
             verbosity=invocation.verbosity or None,
             settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
             suppress_env_files=True,
+            fact_cache_type="memory",  # by default each fact is written to a file that nobody reads
             quiet=True,
             event_handler=handler,
             cancel_callback=cancel.is_set,
