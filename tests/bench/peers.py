@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,35 +17,14 @@ if TYPE_CHECKING:
 BINARY = 1 << 20  # bytes; larger files are no templates
 STATES = {"started": {"state": "started"}}
 
-DEPLOY = '''"""Operations for one host after the other, as pyinfra runs them: on all hosts at once."""
-import json
+HEAD = """\
 from pathlib import Path
 
 from pyinfra import host
 from pyinfra.operations import apt, files, server, systemd
 
-HERE = Path(__file__).parent
-for purpose, resources in json.loads((HERE / "resources" / f"{host.name}.json").read_text()).items():
-    if resources["packages"]:
-        apt.packages(name=f"{purpose}: packages", packages=resources["packages"], present=True)
-    for user in resources["users"]:
-        server.user(name=f"{purpose}: user {user['name']}", user=user["name"], home=user["home"], shell=user["shell"],
-                    system=True, create_home=False, ensure_home=False)
-    for one in resources["directories"]:
-        files.directory(name=f"{purpose}: {one['path']}", path=one["path"], user=one["owner"], group=one["group"],
-                        mode=one["mode"].lstrip("0"))
-    for one in resources["files"]:
-        if "link" in one:
-            files.link(name=f"{purpose}: {one['path']}", path=one["path"], target=one["link"])
-        else:
-            files.put(name=f"{purpose}: {one['path']}", src=str(HERE / "files" / one["source"]), dest=one["path"],
-                      user=one["owner"], group=one["group"], mode=one["mode"].lstrip("0"))
-    for path in resources["absent"]:
-        files.file(name=f"{purpose}: no {path}", path=path, present=False)
-    for unit in resources["units"]:
-        systemd.service(name=f"{purpose}: {unit['name']}", service=unit["name"], enabled=unit.get("enabled"),
-                        running=True if unit.get("state") == "started" else None)
-'''
+FILES = Path(__file__).parent / "files"
+"""
 
 
 def write_files(purposes: Purposes, folder: Path) -> None:
@@ -69,10 +47,7 @@ def write_playbook(purposes: Purposes, folder: Path) -> Path:
     """Write the cluster as a playbook with a task for each resource, and return its path."""
     plays: list[dict[str, Any]] = []
     for purpose, nodes in purposes.items():
-        shapes: dict[Any, list[str]] = {}
-        for node, resources in nodes.items():
-            shapes.setdefault(resources.shape, []).append(node)
-        for number, hosts in enumerate(shapes.values()):
+        for number, hosts in enumerate(_alike(nodes)):
             sources = {node: {one["path"]: one.get("source") for one in nodes[node].files} for node in hosts}
             play = {
                 "name": f"{purpose} {number}",
@@ -115,21 +90,15 @@ def _tasks(resources: Resources, folder: Path) -> list[dict[str, Any]]:
 
 
 def write_pyinfra(cluster: Cluster, purposes: Purposes, folder: Path) -> Sequence[str]:
-    """Write the cluster as a deploy of pyinfra, and return the command that runs it."""
-    (folder / "deploy.py").write_text(DEPLOY)
-    (folder / "resources").mkdir()
-    hosts = []
-    intent = cluster.intent
+    """Write the cluster as a deploy of pyinfra, an operation for each resource, and return the command that runs it."""
+    lines = [HEAD]
+    for nodes in purposes.values():
+        for hosts in _alike(nodes):
+            lines.append(f"if host.name in {hosts!r}:")
+            lines += [f"    {operation}" for operation in _operations(nodes[hosts[0]], {n: nodes[n] for n in hosts})]
+    (folder / "deploy.py").write_text("\n".join(lines) + "\n")
+    intent, inventory = cluster.intent, []
     for node in cluster.nodes():
-        here = {
-            purpose: {
-                **vars(nodes[node]),
-                "files": [{key: one[key] for key in one if key != "content"} for one in nodes[node].files],
-            }
-            for purpose, nodes in purposes.items()
-            if node in nodes
-        }
-        (folder / "resources" / f"{node}.json").write_text(json.dumps(here))
         connection = {
             "ssh_hostname": cluster.address(node),
             "ssh_port": intent["nodes"][node].get("ssh", {}).get("port", 22),
@@ -138,6 +107,41 @@ def write_pyinfra(cluster: Cluster, purposes: Purposes, folder: Path) -> Sequenc
             "ssh_known_hosts_file": str(folder / "known_hosts"),
             "ssh_strict_host_key_checking": "accept-new",
         }
-        hosts.append((node, connection))
-    (folder / "inventory.py").write_text(f"hosts = {hosts!r}\n")
+        inventory.append((node, connection))
+    (folder / "inventory.py").write_text(f"hosts = {inventory!r}\n")
     return ("pyinfra", "--yes", str(folder / "inventory.py"), str(folder / "deploy.py"))
+
+
+def _operations(resources: Resources, nodes: dict[str, Resources]) -> list[str]:
+    found: list[str] = []
+    if resources.packages:
+        found.append(f"apt.packages(packages={resources.packages!r})")
+    for user in resources.users:
+        options = f"user={user['name']!r}, home={user['home']!r}, shell={user['shell']!r}"
+        found.append(f"server.user({options}, system=True, create_home=False, ensure_home=False)")
+    for one in resources.directories:
+        found.append(f"files.directory(path={one['path']!r}, {_owned(one)})")
+    for number, one in enumerate(resources.files):
+        if "link" in one:
+            found.append(f"files.link(path={one['path']!r}, target={one['link']!r})")
+        else:
+            sources = {name: there.files[number]["source"] for name, there in nodes.items()}
+            source = f"str(FILES / {sources!r}[host.name])"
+            found.append(f"files.put(src={source}, dest={one['path']!r}, {_owned(one)})")
+    found += [f"files.file(path={path!r}, present=False)" for path in resources.absent]
+    for unit in resources.units:
+        running = True if unit.get("state") == "started" else None
+        found.append(f"systemd.service(service={unit['name']!r}, running={running}, enabled={unit.get('enabled')})")
+    return found
+
+
+def _owned(entry: dict[str, Any]) -> str:
+    return f"user={entry['owner']!r}, group={entry['group']!r}, mode={entry['mode'].lstrip('0')!r}"
+
+
+def _alike(nodes: dict[str, Resources]) -> list[list[str]]:
+    """Return the nodes that differ in nothing but the contents of files, together."""
+    shapes: dict[Any, list[str]] = {}
+    for node, resources in nodes.items():
+        shapes.setdefault(resources.shape, []).append(node)
+    return list(shapes.values())
