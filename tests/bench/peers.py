@@ -116,11 +116,12 @@ def _operations(resources: Resources, nodes: dict[str, Resources]) -> list[str]:
     found: list[str] = []
     if resources.packages:
         found.append(f"apt.packages(packages={resources.packages!r})")
-    for user in resources.users:
-        options = f"user={user['name']!r}, home={user['home']!r}, shell={user['shell']!r}"
-        found.append(f"server.user({options}, system=True, create_home=False, ensure_home=False)")
-    for one in resources.directories:
-        found.append(f"files.directory(path={one['path']!r}, {_owned(one)})")
+    found += [
+        f"server.user(user={user['name']!r}, home={user['home']!r}, shell={user['shell']!r}, system=True, "
+        "create_home=False, ensure_home=False)"
+        for user in resources.users
+    ]
+    found += [f"files.directory(path={one['path']!r}, {_owned(one)})" for one in resources.directories]
     for number, one in enumerate(resources.files):
         if "link" in one:
             found.append(f"files.link(path={one['path']!r}, target={one['link']!r})")
