@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from nexus_ops.errors import NexusError
 from nexus_ops.events import Event, Kind
 from nexus_ops.intent.model import Intent, Node
 from nexus_ops.inventory import refresh_inventory
-from nexus_ops.runner import execute, plan_invocation
+from nexus_ops.runner import execute, load_ahead, plan_invocation
 from nexus_ops.secrets import ensure_secrets
 
 GREETING_TIMEOUT = 1.5
@@ -62,8 +60,7 @@ def ask_nodes(
     """
     ensure_secrets(environment)
     refresh_inventory(environment, intent)
-    # It takes as long to load as the nodes take to say hello.
-    threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True).start()
+    load_ahead()
     replies = Replies(silent=_mute(intent) if greeted else {})
     if set(replies.silent) == set(intent.nodes):
         return replies

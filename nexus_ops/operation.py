@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import importlib
 import re
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from nexus_ops.events import Event
 from nexus_ops.intent.model import Intent, Role
 from nexus_ops.inventory import RETIRED, RETIRED_NODE, refresh_inventory, retired_hosts
 from nexus_ops.locking import Lock, environment_lock
-from nexus_ops.runner import Outcome, execute, plan_invocation
+from nexus_ops.runner import Outcome, execute, load_ahead, plan_invocation
 from nexus_ops.runs import RunRecord, start_record
 from nexus_ops.secrets import ensure_secrets, require_password_hash
 
@@ -132,8 +130,7 @@ def run_playbook(
     began = time.monotonic()
     lock: contextlib.AbstractContextManager[Lock] = contextlib.nullcontext(Lock([]))
     if not check and target not in UNLOCKED:
-        # The nodes take as long to answer as what is needed next takes to load.
-        threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True).start()
+        load_ahead()
         lock = environment_lock(
             environment, intent, command, run=record.identifier, wait=lock_wait, say=lambda text: _tell(record, text)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import queue
 import shlex
@@ -112,6 +113,11 @@ def plan_invocation(
         "PATH": path,  # pipx puts only our own command on the PATH, not ansible-playbook
     }
     return Invocation(content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity)
+
+
+def load_ahead() -> None:
+    """Load ansible-runner in the background: that takes about as long as nodes take to answer."""
+    threading.Thread(target=importlib.import_module, args=("ansible_runner",), daemon=True).start()
 
 
 def execute(

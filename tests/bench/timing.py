@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import statistics
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cluster.cli import clean_environment
+from tests.cluster.cli import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,22 +37,13 @@ def timed(
     command: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None, expected: int = 0
 ) -> Sample:
     """Run `command` to its end and return what it took. Raises RuntimeError with its output when it fails."""
-    busy, used, started = _busy(), _used(), time.monotonic()
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**clean_environment(), **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    wall, own = time.monotonic() - started, _used() - used
+    busy, used = _busy(), _used()
+    done = run(tuple(command), cwd=cwd, timeout=LIMIT, environment=dict(environment or {}))
+    own = _used() - used
     others = max(0.0, _busy() - busy - own)
-    if done.returncode != expected:
-        raise RuntimeError(f"$ {' '.join(command)}\nexit status {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return Sample(wall, own, others, done.stdout + done.stderr)
+    if done.code != expected:
+        raise RuntimeError(f"exit status {done.code}, expected {expected}\n{done}")
+    return Sample(done.seconds, own, others, done.out + done.err)
 
 
 def _used() -> float:
