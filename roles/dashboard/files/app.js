@@ -5,7 +5,6 @@ import { setAttribute, setText } from "./dom.js";
 import { clock, duration, plural } from "./format.js";
 import { Node } from "./nodes.js";
 import { Alarms, LoadBalancers, Services, Summary } from "./panels.js";
-import { forgetColours } from "./spark.js";
 import { Tiles } from "./tiles.js";
 
 // Without the user name and password that the address may hold: requests with them are refused by browsers.
@@ -80,7 +79,7 @@ function hear(message) {
     takeAlarms(message);
   } else if (message.type === "history") {
     world.nodes.get(message.node)?.remember(message.series);
-    tiles.redraw();
+    tiles.refresh(message.node);
   } else if (message.type === "detail") {
     detail.take(message.node, message.series, world.now / 1000);
   } else if (message.type === "failure") {
@@ -227,8 +226,6 @@ function showTheme() {
   const label = `Colours: ${THEMES[theme]}`;
   byId("theme").setAttribute("aria-label", label);
   byId("theme").title = label;
-  forgetColours();
-  tiles.redraw();
   detail.redraw();
 }
 

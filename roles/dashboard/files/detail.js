@@ -3,7 +3,6 @@
 import { make, setAttribute, setSign, setText, sign } from "./dom.js";
 import { bitRate, clock, duration, milliseconds, percent, size } from "./format.js";
 import { instanceOf } from "./panels.js";
-import { colours, tint } from "./spark.js";
 import { SIGNS, stateWords } from "./tiles.js";
 
 const uPlot = globalThis.uPlot;
@@ -16,6 +15,23 @@ const CHARTS = [
   { key: "net", title: "Network", unit: bits, top: null, floor: 10000, factor: 8, series: [["received", "in"], ["sent", "out"]] },
   { key: "disk", title: "Disk space", unit: percent, top: 100, series: [["disk", "used"]] },
 ];
+
+let palette = null;
+
+/** The colours of the current scheme, by the names that style.css gives them. */
+function colours() {
+  if (palette === null) {
+    const style = getComputedStyle(document.documentElement);
+    const read = (name) => style.getPropertyValue(`--${name}`).trim();
+    palette = Object.fromEntries(["cpu", "memory", "disk", "received", "sent", "grid", "muted"].map((name) => [name, read(name)]));
+  }
+  return palette;
+}
+
+/** Return `colour` (#rrggbb) with an opacity from 0 to 1. */
+function tint(colour, alpha) {
+  return colour + Math.round(alpha * 255).toString(16).padStart(2, "0");
+}
 
 function statistics(values, unit) {
   const known = values.filter((value) => value !== null && value !== undefined);
@@ -232,6 +248,7 @@ export class Detail {
   }
 
   redraw() {
+    palette = null;
     for (const chart of this.charts) {
       chart.plot?.redraw(false, true);
     }

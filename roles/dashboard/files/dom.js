@@ -18,6 +18,16 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
+/** Make an element of a drawing (SVG). */
+export function draw(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    element.setAttribute(key, value);
+  }
+  element.append(...children);
+  return element;
+}
+
 const SHAPES = {
   good: ["M3.5 8.5 6.5 11.5 12.5 5"],
   warn: ["M8 4.200v4.600", "M8 11.500v.400"],
@@ -33,14 +43,7 @@ export function sign(kind) {
 }
 
 function drawing(kind) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  for (const d of SHAPES[kind]) {
-    const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-    path.setAttribute("d", d);
-    svg.append(path);
-  }
-  return svg;
+  return draw("svg", { viewBox: "0 0 16 16" }, ...SHAPES[kind].map((d) => draw("path", { d })));
 }
 
 export function setSign(holder, kind) {

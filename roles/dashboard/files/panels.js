@@ -3,10 +3,9 @@
 import { arrange, make, setAttribute, setSign, setText, sign } from "./dom.js";
 import { clock, duration, milliseconds, plural, rate } from "./format.js";
 import { later } from "./frames.js";
-import { takeSpark } from "./spark.js";
+import { Spark } from "./spark.js";
 import { SIGNS, stateWords } from "./tiles.js";
 
-const HEIGHT = 22; // of the chart of requests
 const LISTED = 6; // nodes of one alarm that are named
 const MANY = 12; // more upstreams than these are counted rather than listed
 const REQUESTS = [{ key: "requests", top: null, floor: 1, tracks: ["requests"] }];
@@ -244,15 +243,13 @@ class LbCard {
     this.state = make("span.state");
     this.badge = make("span.badge", { text: "holds the floating IP" });
     this.badge.hidden = true;
-    this.canvas = make("span.spark", { "aria-hidden": "true" });
-    this.width = 0;
-    new ResizeObserver((entries) => (this.width = Math.floor(entries[0].contentRect.width))).observe(this.canvas);
+    this.spark = new Spark(REQUESTS);
     this.rate = make("span.value", { text: "–" });
     this.kinds = make("p.about");
     this.list = make("ul.upstreams");
     this.element = make("article.card", { "data-lb": node.name },
       make("div.head", {}, this.sign, make("h3", {}, nodeLink(node.name)), this.badge, this.state),
-      make("div.requests", {}, make("span.label", { text: "Requests" }), this.canvas, this.rate),
+      make("div.requests", {}, make("span.label", { text: "Requests" }), make("span.spark", { "aria-hidden": "true" }, this.spark.element), this.rate),
       this.kinds, this.list);
   }
 
@@ -269,13 +266,7 @@ class LbCard {
     setText(this.kinds, known ? ["2xx", "3xx", "4xx", "5xx"].map((key) => `${key} ${rate(node.requests[key] ?? 0)}`).join(" · ") : "");
     setAttribute(this.kinds, "data-level", known && node.requests["5xx"] > 0.05 ? "bad" : null);
     arrange(this.list, Object.entries(lb?.upstreams ?? {}).map(([service, workers]) => this.upstream(service, workers)));
-    if (this.width === 0) {
-      this.width = this.canvas.clientWidth;
-    }
-    if (this.width > 0 && node.requestsTrack.times.length > 1) {
-      this.spark ??= takeSpark(REQUESTS, this.canvas);
-      this.spark.draw(end, this.width, HEIGHT, node.requestsTrack);
-    }
+    this.spark.show(end, node.requestsTrack);
   }
 
   upstream(service, workers) {

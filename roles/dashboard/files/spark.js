@@ -1,85 +1,61 @@
-// Sparklines: small uPlot charts without axes. Only what is on the screen has any; they are kept for the next tile.
+// Sparklines: the last minutes of some figures, as SVG. A canvas for each would be a layer of its own in the browser's
+// compositor, and with some thirty of them on the screen scrolling stumbles.
 
-const uPlot = globalThis.uPlot;
+import { draw, setAttribute } from "./dom.js";
+
 export const SPAN = 300; // seconds
+const STEP = 2; // seconds that share a point of a line: about what share a pixel
 
-const HIDDEN = { show: false };
-const spare = new Map(); // rows: charts that nobody shows
-let palette = null;
-
-/** The colours of the current scheme, by the names that style.css gives them. */
-export function colours() {
-  if (palette === null) {
-    const style = getComputedStyle(document.documentElement);
-    const read = (name) => style.getPropertyValue(`--${name}`).trim();
-    palette = Object.fromEntries(["cpu", "memory", "disk", "received", "sent", "requests", "grid", "muted"].map((name) => [name, read(name)]));
-  }
-  return palette;
-}
-
-export function forgetColours() {
-  palette = null;
-}
-
-/** Return `colour` (#rrggbb) with an opacity from 0 to 1. */
-export function tint(colour, alpha) {
-  return colour + Math.round(alpha * 255).toString(16).padStart(2, "0");
-}
-
-/** One chart for all rows of a tile: each row has a scale of its own that puts it into its band of the one canvas. */
-class Spark {
+/** All rows in one drawing, each in a band of its own: a second is one wide, a row is one high. */
+export class Spark {
   constructor(rows) {
-    this.rows = rows;
-    this.end = 0;
-    const scales = { x: { time: false, range: () => [this.end - SPAN, this.end] } };
-    const series = [{}];
-    for (const [index, row] of rows.entries()) {
-      scales[row.key] = { range: (_, low, high) => band(index, rows.length, row.top ?? Math.max(row.floor, high ?? 0)) };
-      for (const [position, key] of row.tracks.entries()) {
-        series.push({
-          scale: row.key,
-          stroke: () => colours()[key],
-          fill: position === 0 ? () => tint(colours()[key], 0.16) : undefined,
-          fillTo: 0,
-          width: 1.25,
-          points: HIDDEN,
-        });
-      }
-    }
-    this.holder = document.createElement("div");
-    const options = { width: 100, height: 100, pxAlign: 0, padding: [0, 0, 0, 0], cursor: HIDDEN, legend: HIDDEN, select: HIDDEN };
-    const axes = [HIDDEN, ...rows.map(({ key }) => ({ show: false, scale: key }))];
-    this.chart = new uPlot({ ...options, axes, scales, series }, [[], ...series.slice(1).map(() => [])], this.holder);
+    this.rows = rows.map((row) => ({
+      ...row,
+      area: draw("path", { class: "area", "data-figure": row.tracks[0] }),
+      lines: row.tracks.map((key) => draw("path", { class: "line", "data-figure": key })),
+    }));
+    const paths = this.rows.flatMap(({ area, lines }) => [area, ...lines]);
+    this.element = draw("svg", { viewBox: `0 0 ${SPAN} ${rows.length}`, preserveAspectRatio: "none" }, ...paths);
   }
 
   /** `end` is the right edge in seconds. */
-  draw(end, width, height, track) {
-    this.end = end;
-    this.chart.batch(() => {
-      if (this.chart.width !== width || this.chart.height !== height) {
-        this.chart.setSize({ width, height });
+  show(end, track) {
+    for (const [index, row] of this.rows.entries()) {
+      const found = row.tracks.map((key) => runs(track.times, track.columns[key], end - SPAN));
+      const highest = row.top ?? Math.max(row.floor, ...found.flat(2).map((point) => point.value));
+      const lines = found.map((some) => some.map((run) => path(run, index + 1, highest * 1.2))); // some air over it
+      for (const [position, line] of row.lines.entries()) {
+        setAttribute(line, "d", lines[position].join(""));
       }
-      this.chart.setData([track.times, ...this.rows.flatMap((row) => row.tracks.map((key) => track.columns[key]))]);
-    });
+      const areas = found[0].map((run, at) => `${lines[0][at]}V${index + 1}H${run[0].second}Z`);
+      setAttribute(row.area, "d", areas.join(""));
+    }
   }
 }
 
-/** Return the scale's limits that let 0 to `top` be band `index` of `count`, from above, with some air over it. */
-function band(index, count, top) {
-  const step = top * 1.2;
-  return [-step * (count - 1 - index), step * (index + 1)];
-}
-
-export function takeSpark(rows, parent) {
-  const spark = spare.get(rows)?.pop() ?? new Spark(rows);
-  parent.append(spark.holder);
-  return spark;
-}
-
-export function giveSpark(spark) {
-  spark.holder.remove();
-  if (!spare.has(spark.rows)) {
-    spare.set(spark.rows, []);
+/** Return the points of a line from `begin` on, in runs without a hole; a point is the highest value of its STEP. */
+function runs(times, column, begin) {
+  const found = [];
+  let run = null;
+  for (const [index, value] of column.entries()) {
+    if (value === null) {
+      run = null;
+    } else if (times[index] >= begin) {
+      const second = Math.floor(times[index] / STEP) * STEP - begin;
+      if (run === null) {
+        found.push((run = []));
+      }
+      const last = run.at(-1);
+      if (last?.second === second) {
+        last.value = Math.max(last.value, value);
+      } else {
+        run.push({ second, value });
+      }
+    }
   }
-  spare.get(spark.rows).push(spark);
+  return found;
+}
+
+function path(run, base, highest) {
+  return `M${run.map(({ second, value }) => `${second.toFixed(1)} ${(base - value / highest).toFixed(3)}`).join("L")}`;
 }

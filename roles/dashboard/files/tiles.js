@@ -3,7 +3,7 @@
 import { arrange, make, setAttribute, setSign, setText, sign } from "./dom.js";
 import { bitRate, duration, percent, plural, size } from "./format.js";
 import { forget, later } from "./frames.js";
-import { giveSpark, takeSpark } from "./spark.js";
+import { Spark } from "./spark.js";
 
 export const SIGNS = { live: "good", stale: "warn", gone: "bad", wait: "wait" };
 const ROLES = { manager: "manager", lb: "lb", worker: "worker" };
@@ -26,7 +26,7 @@ class Tile {
   constructor(node, links) {
     this.node = node;
     this.visible = false;
-    this.spark = null;
+    this.spark = new Spark(ROWS);
     this.link = make("a.name", { href: `#node=${encodeURIComponent(node.name)}`, text: node.name });
     this.sign = sign("wait");
     this.state = make("span.state");
@@ -43,7 +43,6 @@ class Tile {
     this.alarm.hidden = true;
     this.rows = {};
     const list = make("dl.figures");
-    this.canvas = make("div.spark", { "aria-hidden": "true" });
     for (const { key, label } of ROWS) {
       const value = make("span.value", { text: "–" });
       list.append(make("div", {}, make("dt", { text: label }), make("dd", {}, value)));
@@ -58,7 +57,7 @@ class Tile {
       { "data-node": node.name, "data-state": "wait" },
       make("div.head", {}, this.sign, make("h3", {}, this.link), this.state, this.alarm, this.charts),
       this.roles,
-      make("div.body", {}, this.canvas, list),
+      make("div.body", {}, make("div.spark", { "aria-hidden": "true" }, this.spark.element), list),
     );
     this.element.tile = this;
     this.showState();
@@ -109,18 +108,6 @@ class Tile {
     ];
     return parts.filter(Boolean).join(", ").replaceAll("\u202f", " ").replaceAll("–", "unknown");
   }
-
-  draw(end, width, height) {
-    this.spark ??= takeSpark(ROWS, this.canvas);
-    this.spark.draw(end, width, height, this.node.track);
-  }
-
-  drop() {
-    if (this.spark !== null) {
-      giveSpark(this.spark);
-      this.spark = null;
-    }
-  }
 }
 
 const COLLATOR = new Intl.Collator("en", { numeric: true });
@@ -148,10 +135,8 @@ export class Tiles {
     this.sort = "problem";
     this.sortedAt = 0;
     this.end = Date.now() / 1000;
-    this.shape = [100, 104];
     this.services = () => NOTHING;
     this.observer = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "160px 0px" });
-    new ResizeObserver(() => later("tiles:measure", () => this.measure())).observe(list);
   }
 
   setNodes(nodes) {
@@ -159,7 +144,6 @@ export class Tiles {
       if (!nodes.has(name)) {
         this.observer.unobserve(tile.element);
         forget(`tile:${name}`);
-        tile.drop();
         tile.element.remove();
         this.tiles.delete(name);
       }
@@ -173,7 +157,6 @@ export class Tiles {
     }
     this.order(true);
     this.update(this.end);
-    this.measure();
   }
 
   /** New figures are there; `end` is the parent's time in seconds. */
@@ -191,9 +174,7 @@ export class Tiles {
   show(tile) {
     later(`tile:${tile.node.name}`, () => {
       tile.showFigures();
-      if (tile.visible) {
-        tile.draw(this.end, ...this.shape);
-      }
+      tile.spark.show(this.end, tile.node.track);
     });
   }
 
@@ -205,7 +186,6 @@ export class Tiles {
         this.show(tile);
       } else {
         forget(`tile:${tile.node.name}`);
-        tile.drop();
       }
     }
     this.ask();
@@ -227,24 +207,11 @@ export class Tiles {
     }
   }
 
-  measure() {
-    for (const tile of this.tiles.values()) {
-      if (tile.element.isConnected && !tile.element.hidden) {
-        const { clientWidth: width, clientHeight: height } = tile.canvas;
-        if (width > 0 && (width !== this.shape[0] || height !== this.shape[1])) {
-          this.shape = [width, height];
-          this.redraw();
-        }
-        return;
-      }
-    }
-  }
-
-  redraw() {
-    for (const tile of this.tiles.values()) {
-      if (tile.visible) {
-        this.show(tile);
-      }
+  /** More is known of one node. */
+  refresh(name) {
+    const tile = this.tiles.get(name);
+    if (tile?.visible) {
+      this.show(tile);
     }
   }
 
