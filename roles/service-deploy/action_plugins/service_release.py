@@ -49,7 +49,7 @@ class ActionModule(action_loader.get("node_module", class_only=True)):  # type: 
             packed = {name for name in needed if releases[name]["archive"]}  # the others come from a registry
             self._upload({name: needed[name] for name in packed - set(result["held"])})
         installed = self._call("install", archives=needed)
-        joined = {**installed, **{key: result[key] for key in ("due", "unwanted", "unsettled", "held")}}
+        joined = {**installed, **{key: result[key] for key in ("due", "unwanted", "in_use", "unsettled", "held")}}
         joined["changed"] = result["changed"] or installed.get("changed", False)
         for key in ("diff", "steps"):
             joined[key] = [*result.get(key, []), *installed.get(key, [])]

@@ -108,6 +108,10 @@ due:
   description: Why each service has to be activated, by its name.
   type: dict
   returned: always
+in_use:
+  description: Services that have run on the node, wanted or not.
+  type: list
+  returned: phase inspect
 unwanted:
   description: Services that are on the node and not wanted.
   type: list
@@ -180,7 +184,7 @@ def bring_about(node: Node, parameters: dict[str, Any]) -> dict[str, Any]:
         node.make_ready(parameters["packages"], sizes)
         found = {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
         images_here = images.held(node.services) if found["missing"] else []
-        return {**found, "unsettled": node.unsettled(), "held": images_here}
+        return {**found, "in_use": node.in_use(), "unsettled": node.unsettled(), "held": images_here}
     if phase == "install":
         node.install(parameters["archives"], by, parameters["setup_timeout"])
         return {"missing": []}

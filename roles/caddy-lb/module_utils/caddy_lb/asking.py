@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_FAILS = 3  # as in the Caddyfile: so many within fail_duration, and Caddy sends a worker nothing
-PAUSE = 0.05  # seconds
+PAUSE = 0.02  # seconds
 CADDYS_OWN = (502, 503, 504)  # what Caddy answers when a worker did not; anything else came from one
 NOBODY = "nexus-ask.invalid"  # a host name that no site is for: the service without a domain
 

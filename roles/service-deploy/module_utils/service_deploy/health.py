@@ -11,7 +11,7 @@ from ansible.module_utils.node_state import StateError
 from ansible.module_utils.node_state.answers import answer_of
 from ansible.module_utils.node_state.commands import checked
 
-PAUSE = 0.25  # seconds between two questions
+PAUSE = 0.1  # seconds between two questions
 IN_A_ROW = 2
 STARTS = 5  # so often a service may exit while it comes up
 LISTENING = "0A"  # the state in /proc/net/tcp (include/net/tcp_states.h)

@@ -31,6 +31,11 @@ class Node:
         self.allowed = allowed
         self.only = only
 
+    def in_use(self) -> list[str]:
+        """Return the names of the services that have run here, wanted ones or not."""
+        names = records.names_known(self.root)
+        return sorted(name for name in names if records.read_good(Place(name, self.root)) is not None)
+
     def unwanted(self) -> list[str]:
         """Return the names of services that run here and are not wanted any more."""
         names = records.names_known(self.root) - {service.name for service in self.services}
