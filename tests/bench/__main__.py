@@ -24,11 +24,13 @@ NODES = 10
 def main() -> int:
     """Measure what was asked for. Returns 0 when all limits are kept, else 1."""
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
-    parser.add_argument("measures", nargs="*", choices=[*MEASURES, []], help=f"default: {', '.join(MEASURES)}")
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"default: {', '.join(MEASURES)}")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contender, of which the median counts (3)")
     parser.add_argument("--largest", type=int, default=40, help="hosts that the cluster grows to (40)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
+    if unknown := set(options.measures) - set(MEASURES):
+        parser.error(f"there is no measure {', '.join(sorted(unknown))}; choose from {', '.join(MEASURES)}")
     if os.geteuid() != 0:
         parser.error("hosts in podman need root")
     chosen = options.measures or list(MEASURES)
@@ -47,7 +49,7 @@ def measure(chosen: list[str], rounds: int, largest: int) -> list[Row]:
     if "start-up" in chosen:
         rows += measures.start_up(rounds)
     if "first" in chosen:
-        rows += measures.first(1, NODES)
+        rows += measures.first(rounds, NODES)
     on_cluster: dict[str, Callable[[Any], list[Row]]] = {
         "converged": lambda cluster: measures.converged(cluster, rounds),
         "status": lambda cluster: measures.status(cluster, rounds),

@@ -327,7 +327,8 @@ def apt_alone(cluster: Cluster, packages: Mapping[str, list[str]]) -> Sample:
     key = cluster.folder / cluster.intent["ssh"]["private_key_file"]
     known = cluster.project / "known_hosts"
     lines = []
-    install = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
+    # Its lists are fresh: bootstrap reads them.
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
     for node, names in packages.items():
         ssh = f"ssh -i {key} -o UserKnownHostsFile={known} -o StrictHostKeyChecking=accept-new"
         command = f"{ssh} root@{cluster.address(node)} '{install} {' '.join(names)}'"

@@ -25,6 +25,13 @@ def test_the_first_apply_changed_every_node_that_has_work_to_do(six: Cluster) ->
     assert document["changed"] == sum(counts["changed"] for counts in document["nodes"].values())
 
 
+def test_workers_where_nothing_has_run_yet_start_their_services_at_once(six: Cluster) -> None:
+    assert six.first_apply is not None
+    said = six.cli("runs", "show", six.first_apply.document["run"]).expect(0).out
+    starts = [line for line in said.splitlines() if line.split("  ")[-1].strip() == "Services run healthy"]
+    assert len(starts) == 1, f"one step for all of them\n{said}"
+
+
 def test_the_floating_ip_answers_from_every_worker_of_a_service(six: Cluster) -> None:
     assert six.answering() == {"w1", "w2", "w3"}
     assert six.answering(host="any.other.name") == {"w1", "w2", "w3"}, "the service without a domain is for all others"
