@@ -8,7 +8,7 @@ import { SIGNS, stateWords } from "./tiles.js";
 
 const LISTED = 6; // nodes of one alarm that are named
 const MANY = 12; // more upstreams than these are counted rather than listed
-const REQUESTS = [{ key: "requests", top: null, floor: 1, tracks: ["requests"] }];
+const REQUESTS = [{ top: null, floor: 1, tracks: ["requests"] }];
 
 const byId = (id) => document.getElementById(id);
 const nodeLink = (name) => make("a", { href: `#node=${encodeURIComponent(name)}`, text: name });
