@@ -21,12 +21,13 @@ PLAYBOOK = "status"
 class LoadBalancer:
     """A load balancer: whether it holds the floating IP, and by service and worker why that gets no requests, or "".
 
-    `problem` is why it serves nobody, empty when it does.
+    `problem` is why it serves nobody, empty when it does; `front`: by service why clients get no good answer, or "".
     """
 
     holds_virtual_ip: bool = False
     upstreams: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     problem: str = ""
+    front: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _load_balancer(name: str, replies: Replies) -> LoadBalancer:
         problem = "it is not set up yet"
     elif stopped:
         problem = f"{join(stopped)} {'does' if len(stopped) == 1 else 'do'} not run"
-    return LoadBalancer(found["holds_virtual_ip"], found["upstreams"], problem)
+    return LoadBalancer(found["holds_virtual_ip"], found["upstreams"], problem, found.get("front") or {})
 
 
 def _on_node(service: str, worker: str, replies: Replies) -> ServiceOnNode:
@@ -193,6 +194,9 @@ def _problems_of_services(
                 continue
             yield from (f"{name} on {worker}: {reason}" for reason in _drift(name, worker, replies))
             yield from _not_served(intent, name, worker, lbs, replies)
+        for lb_name, lb in lbs.items():
+            if not lb.problem and (reason := lb.front.get(name)):
+                yield f"{name}: clients of {lb_name} get no good answer: {reason}"
         releases = {found.release for found in workers.values() if found.release}
         if len(releases) > 1:
             yield f"{name} runs in {len(releases)} releases: {join(sorted(releases))}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.cluster.cli import run
 from tests.cluster.cluster import STATUS_DOMAIN, STATUS_PORT, WEB_PORT
+from tests.cluster.measure import wait_until
 
 if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
@@ -69,6 +70,21 @@ def test_the_playbook_run_by_hand_from_the_checkout_changes_nothing(six: Cluster
     for line in recap:
         assert " changed=0 " in line, f"objective: no change after apply\n{result}"
         assert " unreachable=0 " in line
+
+
+def test_an_apply_after_which_requests_fail_names_who_cannot_reach_whom(six: Cluster) -> None:
+    """A firewall of the machine's owner on a worker: `apply` does not say done."""
+    rules = f"table inet own {{ chain input {{ type filter hook input priority 0; tcp dport {WEB_PORT} drop; }} }}"
+    six.run("w1", "sh", "-c", f"echo '{rules}' | nft -f -")
+    try:
+        result = six.cli("apply", "ha", "--yes", "--json").expect(1)
+    finally:
+        six.run("w1", "nft", "delete", "table", "inet", "own")
+    error, address = result.document["error"], six.address("w1")
+    assert error["node"] in six.nodes("lb")
+    assert f"web on w1 ({address}:{WEB_PORT}) does not answer this load balancer" in error["message"], result
+    assert f"on w1, accept TCP port {WEB_PORT} from {six.address(error['node'])}" in error["message"], result
+    wait_until("every worker answers again", 30, six.all_workers_answer)
 
 
 def test_a_service_port_answers_the_load_balancers_and_the_node_itself_only(six: Cluster) -> None:

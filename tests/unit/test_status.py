@@ -81,6 +81,10 @@ def test_a_whole_cluster(intent: Intent) -> None:
         ({"lb2": lb(routing={}, units={"caddy.service": "inactive"})}, "load balancer lb2: it is not set up yet"),
         ({"lb2": lb(upstreams={"web": {"w1": "no route", "w2": ""}})}, "web on w1: lb2 sends it no requests: no route"),
         (
+            {"lb2": lb(front={"web": "http://(any host name)/: answer 502 from the load balancer itself"})},
+            "web: clients of lb2 get no good answer: http://(any host name)/: answer 502 from the load balancer itself",
+        ),
+        (
             {"lb2": lb(routing={"web": {"upstreams": {"w1": "192.0.2.31:8080"}}})},
             "web on w2: lb2 does not have it as nexus.yml says",
         ),

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.caddy_lb.asking import doubts, failures
+from ansible.module_utils.caddy_lb.asking import doubts, failures, front_problems
 from ansible.module_utils.caddy_lb.routing import read_routing, upstreams_of
 from ansible.module_utils.node_state import StateError, units
 from ansible.module_utils.node_state.commands import checked
@@ -24,19 +24,23 @@ options:
     description: The floating IP, with or without its prefix length; empty for none.
     type: str
     default: ""
+  tls:
+    description: As caddy_lb_tls.
+    type: str
+    default: "off"
 """
 
 RETURN = r"""
 report:
   description: >-
-    C(lb), with C(holds_virtual_ip), C(units), C(problem), C(routing), and C(upstreams): by service and worker the
-    reason why it gets no requests, or nothing.
+    C(lb), with C(holds_virtual_ip), C(units), C(problem), C(routing), C(upstreams): by service and worker the
+    reason why it gets no requests, or nothing, and C(front): by service why clients get no good answer, or nothing.
   returned: always
   type: dict
 """
 
 
-def describe(virtual_ip: str) -> dict[str, Any]:
+def describe(virtual_ip: str, tls: str) -> dict[str, Any]:
     """Return the report."""
     routing = read_routing()
     names = ["caddy.service", *(["keepalived.service"] if virtual_ip else [])]
@@ -53,6 +57,7 @@ def describe(virtual_ip: str) -> dict[str, Any]:
         "units": states,
         "problem": problem,
         "routing": routing,
+        "front": {} if problem else front_problems(routing, tls),
         "upstreams": {
             name: {upstream.worker: found[upstream] for upstream in of_service}
             for name, of_service in upstreams.items()
@@ -68,9 +73,12 @@ def _has(virtual_ip: str) -> bool:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={"virtual_ip": {"type": "str", "default": ""}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"virtual_ip": {"type": "str", "default": ""}, "tls": {"type": "str", "default": "off"}},
+        supports_check_mode=True,
+    )
     try:
-        module.exit_json(changed=False, report={"lb": describe(module.params["virtual_ip"])})
+        module.exit_json(changed=False, report={"lb": describe(**module.params)})
     except StateError as error:
         module.fail_json(msg=str(error))
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.caddy_lb.routing import Upstream, upstreams_of
+from ansible.module_utils.caddy_lb.routing import Upstream, seconds_of, upstreams_of
 from ansible.module_utils.node_state.answers import answer_of
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
 MAX_FAILS = 3  # as in the Caddyfile: so many within fail_duration, and Caddy sends a worker nothing
 PAUSE = 0.02  # seconds
+FRONT_GRACE = 4  # seconds, as lb_try_duration: so long Caddy looks for a worker beyond its answer
 CADDYS_OWN = (502, 503, 504)  # what Caddy answers when a worker did not; anything else came from one
 NOBODY = "nexus-ask.invalid"  # a host name that no site is for: the service without a domain
 
@@ -58,10 +59,11 @@ def wait_until_used(service: dict[str, Any], worker: str, tls: str, limit: float
     """
     (upstream,) = (one for one in upstreams_of(service) if one.worker == worker)
     ends = time.monotonic() + limit
+    secure = bool(service["domain"]) and tls != "off"
     problem = ""
     while True:
         try:
-            status, went_to = _ask(service["domain"], upstream.path, tls, max(upstream.timeout, 1) + 2)
+            status, went_to = _ask(service["domain"], upstream.path, secure, max(upstream.timeout, 1) + 2)
             if went_to == upstream.authority and status not in CADDYS_OWN:
                 return ""
             problem = f"it answered {status} from {went_to or 'nobody'}"
@@ -73,14 +75,41 @@ def wait_until_used(service: dict[str, Any], worker: str, tls: str, limit: float
         time.sleep(PAUSE)
 
 
-def _ask(domain: str, path: str, tls: str, timeout: float) -> tuple[int, str]:
+def front_problem(service: dict[str, Any], tls: str) -> str:
+    """Ask for a service once as a client would, by its host name; return why there is no good answer, else nothing.
+
+    A service without a domain is asked for without TLS, and with it too where any name gets a certificate (internal).
+    """
+    domain, path = service["domain"], (service.get("health") or {}).get("path") or ""
+    timeout = max(seconds_of((service.get("health") or {}).get("timeout") or "1s"), 1) + FRONT_GRACE
+    for secure in [tls != "off"] if domain else [False, *([True] if tls == "internal" else [])]:
+        what = f"{'https' if secure else 'http'}://{domain or '(any host name)'}{path or '/'}"
+        try:
+            status, went_to = _ask(domain, path, secure, timeout)
+        except ssl.SSLError as error:
+            return f"{what}: TLS fails, as without a certificate ({error.reason or error})"
+        except TimeoutError:
+            return f"{what}: no answer within {timeout:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            return f"{what}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        if status in CADDYS_OWN or not went_to:
+            return f"{what}: answer {status} from {went_to or 'the load balancer itself'}"
+    return ""
+
+
+def front_problems(routing: dict[str, Any], tls: str) -> dict[str, str]:
+    """Return by service why clients get no good answer, empty where they do. Asks for all at once."""
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        return dict(zip(routing, pool.map(lambda service: front_problem(service, tls), routing.values()), strict=True))
+
+
+def _ask(domain: str, path: str, secure: bool, timeout: float) -> tuple[int, str]:
     """Return status and upstream of one request: a health check, or HEAD of / where a service has none."""
-    secure = bool(domain) and tls != "off"
     connection = http.client.HTTPConnection("127.0.0.1", 443 if secure else 80, timeout=timeout)
     try:
         if secure:
             plain = socket.create_connection(("127.0.0.1", 443), timeout)
-            connection.sock = _unverified().wrap_socket(plain, server_hostname=domain)
+            connection.sock = _unverified().wrap_socket(plain, server_hostname=domain or None)
         headers = {"Host": domain or NOBODY, "Nexus-Ask": "1", "User-Agent": "nexus-ops", "Connection": "close"}
         connection.request("GET" if path else "HEAD", path or "/", headers=headers)
         answer = connection.getresponse()
@@ -91,8 +120,6 @@ def _ask(domain: str, path: str, tls: str, timeout: float) -> tuple[int, str]:
 
 def _unverified() -> ssl.SSLContext:
     """Return a context that trusts anybody: nothing secret is sent, and nobody else listens on loopback."""
-    import ssl
-
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

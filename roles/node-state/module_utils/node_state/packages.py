@@ -2,20 +2,87 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ansible.module_utils.node_state.commands import checked, last_words, run
+from ansible.module_utils.node_state.commands import last_words, run
 from ansible.module_utils.node_state.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from subprocess import CompletedProcess
 
 LISTS = Path("/var/lib/apt/lists")
 DAY = 86400.0
-LOCK = "DPkg::Lock::Timeout=120"
+APT_TIMEOUT = 600.0
+"""Seconds to wait until another program has ended its work with apt: a machine's first boot installs updates."""
+
+APT_LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
+FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+PAUSE = 0.5  # seconds
+LOCK = f"DPkg::Lock::Timeout={APT_TIMEOUT:.0f}"
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "APT_LISTCHANGES_FRONTEND": "none"}
+
+
+def lock_owner() -> tuple[str, int] | None:
+    """Return the first of apt's and dpkg's locks that another process holds, with its id (0: unknown); None: all free.
+
+    Asks the kernel and takes nothing.
+    """
+    asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    for path in APT_LOCKS:
+        try:
+            with Path(path).open("rb") as file:
+                kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+        except FileNotFoundError:
+            continue
+        if kind != fcntl.F_UNLCK:
+            return path, max(pid, 0)
+    return None
+
+
+def apt_get(arguments: Sequence[str], *, timeout: float) -> CompletedProcess[str]:
+    """Run apt-get once no other program holds a lock that it needs, and return it, whatever its status.
+
+    apt itself waits for dpkg's lock alone, so all of them are looked at, again when one was taken just before it. The
+    holder is never touched. Raises StateError when it still holds the lock after APT_TIMEOUT seconds.
+    """
+    ends = time.monotonic() + APT_TIMEOUT
+    while True:
+        while (owner := lock_owner()) is not None:
+            if time.monotonic() > ends:
+                path, pid = owner
+                raise StateError(
+                    f"{_program(pid)} still holds {path} after {APT_TIMEOUT / 60:.0f} min; "
+                    "wait until it has finished its work with packages, then run this again"
+                )
+            time.sleep(PAUSE)
+        done = run(["apt-get", *arguments], timeout=timeout + APT_TIMEOUT, environment=QUIET)
+        if done.returncode == 0 or lock_owner() is None:
+            return done
+
+
+def _program(pid: int) -> str:
+    try:
+        return f"{Path(f'/proc/{pid}/comm').read_text(encoding='utf-8', errors='replace').strip()} (process {pid})"
+    except OSError:
+        return f"process {pid}" if pid else "another process"
+
+
+def _apt_get(arguments: Sequence[str], *, timeout: float) -> None:
+    """Run apt-get when it can. Raises StateError with its last words when it fails."""
+    done = apt_get(arguments, timeout=timeout)
+    if done.returncode != 0:
+        raise StateError(f"`apt-get {' '.join(arguments)}` failed (exit {done.returncode}): {last_words(done)}")
 
 
 def installed(names: Iterable[str]) -> dict[str, str]:
@@ -42,7 +109,7 @@ def removable(names: Iterable[str], *, purge: bool) -> list[str]:
 def remove(names: Iterable[str], *, purge: bool) -> None:
     """Remove packages; with `purge` their configuration and what they call their own, too. Raises StateError."""
     verb = "purge" if purge else "remove"
-    checked(["apt-get", verb, "--yes", "-o", LOCK, "-q", *names], timeout=600, environment=QUIET)
+    _apt_get([verb, "--yes", "-o", LOCK, "-q", *names], timeout=600)
 
 
 def at_least(version: str, minimum: str) -> bool:
@@ -95,7 +162,7 @@ def install(wanted: Mapping[str, str], *, refresh: bool = False) -> None:
         ]
 
     if refresh or lists_are_old() or too_old():
-        done = run(["apt-get", "update", "-o", LOCK, "-q"], timeout=600, environment=QUIET)
+        done = apt_get(["update", "-o", LOCK, "-q"], timeout=600)
         problem = "" if done.returncode == 0 else f" (apt-get update failed: {last_words(done, 2)})"
         for name in too_old():
             version = candidates([name]).get(name)
@@ -105,8 +172,4 @@ def install(wanted: Mapping[str, str], *, refresh: bool = False) -> None:
                 f"package {name}{minimum} cannot be installed: the node's apt sources have {offer}{problem}"
             )
     options = ["-o", LOCK, "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-q"]
-    checked(
-        ["apt-get", "install", "--yes", "--no-install-recommends", *options, *wanted],
-        timeout=1200,
-        environment=QUIET,
-    )
+    _apt_get(["install", "--yes", "--no-install-recommends", *options, *wanted], timeout=1200)
