@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from nexus_ops.errors import ExitCode
 from nexus_ops.intent.model import Intent, Node, Role, Tls
+from nexus_ops.monitoring import join
 
 if TYPE_CHECKING:
     from nexus_ops.asking import Replies
@@ -25,11 +27,13 @@ OURS = ("caddy.service", "caddy.socket", "keepalived.service", "netdata.service"
 SERVICE_UNITS = "nexus-"
 MIB = 1024**2
 LITTLE_SPACE, NO_SPACE = 1024 * MIB, 300 * MIB
+SMALL_PLACES = {"/var/lib/nexus-ops": 10 * MIB, "/var/lib/caddy": 10 * MIB}
+"""Where a file system of its own needs little, and how much a run needs there at least."""
 LITTLE_MEMORY = 128 * MIB
 SKEW, BAD_SKEW = 3.0, 60.0
 """Seconds that a clock may be off before it is worth a word, and before certificates fail."""
 
-DNS_PATIENCE = 5.0
+DNS_TIMEOUT = 5.0  # seconds
 HOST_KEY_WORDS = ("host key", "host identification")
 
 
@@ -104,14 +108,15 @@ def examine(environment: Environment, intent: Intent) -> Diagnosis:
     """
     from nexus_ops.asking import ask_nodes
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        domains = {name: pool.submit(resolve, name) for name in domains_of(intent)}
-        replies = ask_nodes(environment, intent, PLAYBOOK)
-        addresses = {name: future.result() for name, future in domains.items()}
+    resolution = Resolution(domains_of(intent))
+    replies = ask_nodes(environment, intent, PLAYBOOK)
+    addresses = resolution.finish()
     return judge(environment, intent, replies, addresses)
 
 
-def judge(environment: Environment, intent: Intent, replies: Replies, addresses: Mapping[str, set[str]]) -> Diagnosis:
+def judge(
+    environment: Environment, intent: Intent, replies: Replies, addresses: Mapping[str, set[str] | None]
+) -> Diagnosis:
     """Return the findings in what the nodes replied, and in the `addresses` that domain names lead to."""
     silent = {**replies.failed, **replies.silent}
     diagnosis = Diagnosis({name: [] for name in intent.nodes}, silent=set(silent))
@@ -127,6 +132,7 @@ def judge(environment: Environment, intent: Intent, replies: Replies, addresses:
         findings += _room(report)
         findings += _versions(node, report.get("versions", {}))
         findings += _vrrp(intent, report, replies.reports)
+        findings += _reach(intent, node, replies.reports)
         findings += _clock(report, replies.received[name])
     diagnosis.cluster = [*_skew(replies), *_dns(intent, addresses)]
     return diagnosis
@@ -197,7 +203,11 @@ def _ports(intent: Intent, node: Node, listeners: Iterable[Mapping[str, Any]]) -
 
 def _room(report: Mapping[str, Any]) -> Iterable[Finding]:
     for place, free in report.get("space", {}).items():
-        if free < LITTLE_SPACE:
+        if place in SMALL_PLACES:
+            least = SMALL_PLACES[place]
+            if free < least:
+                yield error(f"{free // MIB} MiB are free in {place}", f"make room there: {least // MIB} MiB at least")
+        elif free < LITTLE_SPACE:
             kind = error if free < NO_SPACE else warning
             yield kind(f"{free // MIB} MiB are free in {place}", "make room there: 1 GiB at least")
     memory = report.get("memory")
@@ -226,6 +236,48 @@ def _vrrp(intent: Intent, report: Mapping[str, Any], reports: Mapping[str, Mappi
                 f"IP protocol 112 (VRRP) from {peer} ({intent.nodes[peer].address}) does not arrive",
                 "let it pass between the load balancers, in firewalls and in a cloud's security group",
             )
+
+
+def _reach(intent: Intent, node: Node, reports: Mapping[str, Mapping[str, Any]]) -> Iterable[Finding]:
+    """Yield the ports of `node` that others must connect to and cannot, those of one port and reason together."""
+    here = reports[node.name]
+    open_ports = {listener["port"] for listener in here.get("listeners", ()) if listener["protocol"] == "tcp"}
+    open_ports |= set(here.get("listening", ()))
+    grouped: dict[tuple[int, str, str], list[tuple[str, str]]] = {}
+    for start in filter(reports.__contains__, intent.nodes):
+        for way in reports[start].get("reach", ()):
+            if way["node"] != node.name or not way["error"]:
+                continue
+            if way["error"] == "refused" and (way["port"] not in open_ports or _refuses_itself(intent, node, way)):
+                continue
+            grouped.setdefault((way["port"], way["purpose"], way["error"]), []).append((start, way["source"]))
+    for (port, purpose, reason), starts in grouped.items():
+        names, sources = join(start for start, _ in starts), join(dict.fromkeys(source for _, source in starts))
+        suspects = [f"{chain} on {node.name}" for chain in here.get("firewalls", {}).get("input", ())]
+        for start, _ in starts:
+            chains = reports[start].get("firewalls", {}).get("output", ())
+            suspects += [f"{chain} on {start}" for chain in chains]
+        cause = f"; what can stop it: {', '.join(suspects)}" if suspects else ""
+        yield error(
+            f"{names} cannot connect to TCP port {port} ({purpose}): {reason}{cause}",
+            _way_out(intent, purpose, starts)
+            or f"accept TCP port {port} from {sources} on it, in its firewalls and in a cloud's security group",
+        )
+
+
+def _refuses_itself(intent: Intent, node: Node, way: Mapping[str, Any]) -> bool:
+    """Return whether a parent may rightly turn root's connection away: Netdata's alone are taken, or by another one."""
+    return way["port"] == PARENT_PORTS[1] or (way["port"] == PARENT_PORTS[2] and node != intent.parents[0])
+
+
+def _way_out(intent: Intent, purpose: str, starts: Iterable[tuple[str, str]]) -> str:
+    """Return what to do where a load balancer's connections leave from an address that nexus.yml does not know."""
+    virtual_ip = {str(intent.ha.virtual_ip.ip)} if intent.ha.virtual_ip else set()
+    for start, source in starts:
+        known = {intent.nodes[start].address, *virtual_ip}
+        if purpose != "monitoring" and source and source not in known:
+            return f"name {source} as the address of {start}: its connections leave from there"
+    return ""
 
 
 def _clock(report: Mapping[str, Any], received: float) -> Iterable[Finding]:
@@ -263,6 +315,27 @@ def domains_of(intent: Intent) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
 
+class Resolution:
+    """Asks for the addresses of domains in the background: the C library's resolver cannot be told when to give up."""
+
+    def __init__(self, domains: Iterable[str]) -> None:
+        """Begin to ask."""
+        self._ends = time.monotonic() + DNS_TIMEOUT
+        self._found: dict[str, set[str]] = {}
+        self._threads = {name: threading.Thread(target=self._ask, args=(name,), daemon=True) for name in domains}
+        for thread in self._threads.values():
+            thread.start()
+
+    def _ask(self, domain: str) -> None:
+        self._found[domain] = resolve(domain)
+
+    def finish(self) -> dict[str, set[str] | None]:
+        """Return the addresses by domain, None where there was no answer within DNS_TIMEOUT seconds of the start."""
+        for thread in self._threads.values():
+            thread.join(max(0.0, self._ends - time.monotonic()))
+        return {name: self._found.get(name) for name in self._threads}
+
+
 def resolve(domain: str) -> set[str]:
     """Return the addresses that `domain` leads to, none when it is not known."""
     try:
@@ -271,12 +344,18 @@ def resolve(domain: str) -> set[str]:
         return set()
 
 
-def _dns(intent: Intent, addresses: Mapping[str, set[str]]) -> Iterable[Finding]:
+def _dns(intent: Intent, addresses: Mapping[str, set[str] | None]) -> Iterable[Finding]:
     lbs = {node.name: node.address for node in intent.with_role(Role.LB)}
     virtual_ip = str(intent.ha.virtual_ip.ip) if intent.ha.virtual_ip else ""
     right = {*lbs.values(), virtual_ip} - {""}
     target = virtual_ip or " and ".join(lbs.values())
     for domain, found in addresses.items():
+        if found is None:
+            yield warning(
+                f"{domain}: this machine's name servers do not answer within {DNS_TIMEOUT:g} s",
+                "see /etc/resolv.conf here",
+            )
+            continue
         if found & right:
             continue
         where = f"leads to {', '.join(sorted(found))}, which is no load balancer" if found else "is not known here"

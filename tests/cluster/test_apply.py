@@ -73,13 +73,17 @@ def test_the_playbook_run_by_hand_from_the_checkout_changes_nothing(six: Cluster
 
 
 def test_an_apply_after_which_requests_fail_names_who_cannot_reach_whom(six: Cluster) -> None:
-    """A firewall of the machine's owner on a worker: `apply` does not say done."""
+    """A firewall of the machine's owner on a worker: `doctor` names it, and `apply` does not say done."""
     rules = f"table inet own {{ chain input {{ type filter hook input priority 0; tcp dport {WEB_PORT} drop; }} }}"
     six.run("w1", "sh", "-c", f"echo '{rules}' | nft -f -")
     try:
+        doctor = six.cli("doctor", "--json").expect(1).document["nodes"]
         result = six.cli("apply", "ha", "--yes", "--json").expect(1)
     finally:
         six.run("w1", "nft", "delete", "table", "inet", "own")
+    (finding,) = doctor["w1"]["findings"]
+    assert "chain input of table inet own on w1" in finding["what"], doctor
+    assert not any(doctor[node]["findings"] for node in six.nodes() if node != "w1"), doctor
     error, address = result.document["error"], six.address("w1")
     assert error["node"] in six.nodes("lb")
     assert f"web on w1 ({address}:{WEB_PORT}) does not answer this load balancer" in error["message"], result

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from nexus_ops.asking import Replies
-from nexus_ops.doctor import MINIMUM, SYSTEMS, Diagnosis, Severity, domains_of, judge, ports_of
+from nexus_ops.doctor import MINIMUM, SYSTEMS, Diagnosis, Resolution, Severity, domains_of, judge, ports_of
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode
 from nexus_ops.intent.model import Intent
@@ -205,3 +206,53 @@ def test_the_module_names_who_listens(tmp_path: Path) -> None:
     assert re.match("python", found[0]["program"])
     assert space["/"] > 0
     assert memory > 0
+
+
+def way(**changes: Any) -> dict[str, Any]:
+    common = {"node": "w1", "port": 8080, "purpose": "service web", "source": "192.0.2.21", "error": "no answer"}
+    return {"reach": [{**common, **changes}]}
+
+
+def test_a_port_that_load_balancers_cannot_connect_to(environment: Environment, intent: Intent) -> None:
+    firewall = {"firewalls": {"input": ["chain in of table inet ufw, policy drop"], "output": []}}
+    found = diagnose(environment, intent, lb1=way(), lb2=way(source="192.0.2.22"), w1=firewall)
+    node, severity, what = only(found)
+    assert (node, severity) == ("w1", "error")
+    assert what == (
+        "lb1 and lb2 cannot connect to TCP port 8080 (service web): no answer; "
+        "what can stop it: chain in of table inet ufw, policy drop on w1"
+    )
+    assert "accept TCP port 8080 from 192.0.2.21 and 192.0.2.22" in found.all[0][1].remedy
+
+
+def test_a_load_balancer_whose_connections_leave_from_another_address(environment: Environment, intent: Intent) -> None:
+    found = diagnose(environment, intent, lb1=way(source="192.0.2.121", error="refused"))
+    assert only(found)[0] == "w1"
+    assert "name 192.0.2.121 as the address of lb1" in found.all[0][1].remedy
+
+
+def test_refused_says_nothing_where_nothing_listens(environment: Environment, intent: Intent) -> None:
+    assert diagnose(environment, intent, lb1=way(error="refused"), w1={"listeners": []}).all == []
+    opened = {"listeners": [], "listening": [8080]}
+    assert diagnose(environment, intent, lb1=way(error="refused"), w1=opened).exit_code is ExitCode.FAILED
+
+
+def test_a_small_file_system_below_opt_and_one_that_needs_little(environment: Environment, intent: Intent) -> None:
+    _, severity, what = only(diagnose(environment, intent, w1={"space": {"/opt/nexus": 12 * 1024**2}}))
+    assert (severity, what) == ("error", "12 MiB are free in /opt/nexus")
+    assert diagnose(environment, intent, w1={"space": {"/var/lib/nexus-ops": 12 * 1024**2}}).all == []
+    found = diagnose(environment, intent, w1={"space": {"/var/lib/nexus-ops": 65536}})
+    assert only(found)[2] == "0 MiB are free in /var/lib/nexus-ops"
+
+
+def test_name_servers_that_do_not_answer_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def never(*_: object, **__: object) -> list[Any]:
+        answer.wait(30)
+        return []
+
+    monkeypatch.setattr("nexus_ops.doctor.socket.getaddrinfo", never)
+    monkeypatch.setattr("nexus_ops.doctor.DNS_TIMEOUT", 0.1)
+    assert Resolution(["web.example.com"]).finish() == {"web.example.com": None}
+    answer.set()

@@ -21,7 +21,7 @@ PYTHON = (3, 9)  # the oldest that Ansible's modules run on
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Arguments: those of the module node_doctor. Returns a `report` with what the shell and the module say."""
 
-    _VALID_ARGS = frozenset(("vrrp",))
+    _VALID_ARGS = frozenset(("vrrp", "reach"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask the shell, and the module where it can run as root."""

@@ -7,7 +7,21 @@ import re
 import subprocess
 from pathlib import Path
 
-PLACES = ("/", "/opt", "/var")
+# What a run and what it sets up writes to; a smaller file system may be mounted at any of them.
+PLACES = (
+    "/",
+    "/opt",
+    "/opt/nexus",
+    "/var",
+    "/var/lib",
+    "/var/lib/nexus-ops",
+    "/var/lib/caddy",
+    "/var/lib/netdata",
+    "/var/cache",
+    "/var/cache/netdata",
+    "/usr",
+    "/usr/local",
+)
 PROGRAMS = {"caddy": ("caddy", "version"), "keepalived": ("keepalived", "--version"), "netdata": ("netdata", "-v")}
 FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VERSION = re.compile(r"v?(\d+\.\d+(?:\.\d+)?)")
