@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from nexus_ops.asking import Replies, ask_nodes
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode
 from nexus_ops.intent.model import Intent, Role
+from nexus_ops.inventory import refresh_inventory, retired_hosts
+from nexus_ops.monitoring import NodeStatus, State, join, no_answer
 from nexus_ops.monitoring import evaluate as evaluate_monitoring
-from nexus_ops.monitoring import join, no_answer
 from nexus_ops.variables import upstream_address
 
 PLAYBOOK = "status"
+RETIRED_TIMEOUT = 1.0  # seconds
+MIB = 1024**2
+LITTLE_ROOM = 100 * MIB
+"""Bytes that a parent has to have left."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +122,48 @@ class ClusterStatus:
 
 def ask_status(environment: Environment, intent: Intent, on_tick: Callable[[], None] = lambda: None) -> ClusterStatus:
     """Ask all nodes at once and return what comes of it. Raises NexusError when Ansible could not ask anybody."""
-    return evaluate(intent, ask_nodes(environment, intent, PLAYBOOK, on_tick, greeted=True))
+    from nexus_ops.dashboard_check import DashboardCheck
+
+    check = DashboardCheck(environment, intent)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        retired = pool.submit(still_there, refresh_inventory(environment, intent))
+        replies = ask_nodes(environment, intent, PLAYBOOK, on_tick, greeted=True)
+        return evaluate(intent, replies, check.finish(), retired.result())
 
 
-def evaluate(intent: Intent, replies: Replies) -> ClusterStatus:
-    """Return the status by what the nodes said. Reads and asks nothing."""
+def still_there(inventory: Mapping[str, Any]) -> list[str]:
+    """Return the machines in `inventory` that are to be cleaned up and whose ssh server can be connected to.
+
+    A machine that is gone for good is no problem of the cluster.
+    """
+    retired = sorted(retired_hosts(inventory))
+    if not retired:
+        return []
+    hosts = inventory["all"]["hosts"]
+
+    def answers(name: str) -> bool:
+        variables = hosts.get(name) or {}
+        try:
+            place = (str(variables.get("ansible_host", name)), int(variables.get("ansible_port", 22)))
+            socket.create_connection(place, RETIRED_TIMEOUT).close()
+        except OSError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        return [name for name, there in zip(retired, pool.map(answers, retired), strict=True) if there]
+
+
+def evaluate(
+    intent: Intent,
+    replies: Replies,
+    dashboards: Mapping[str, str] = MappingProxyType({}),
+    retired: Collection[str] = (),
+) -> ClusterStatus:
+    """Return the status by what the nodes said. Reads and asks nothing.
+
+    `dashboards`: by load balancer why its dashboard shows no data; `retired`: machines that are still to be cleaned up.
+    """
     lbs = {node.name: _load_balancer(node.name, replies) for node in intent.with_role(Role.LB)}
     services = {
         service.name: {worker: _on_node(service.name, worker, replies) for worker in service.nodes}
@@ -130,6 +175,13 @@ def evaluate(intent: Intent, replies: Replies) -> ClusterStatus:
         *_problems_of_load_balancers(intent, lbs, replies),
         *_problems_of_services(intent, services, lbs, replies),
         *_problems_of_streaming(streaming, replies),
+        *_problems_of_parents(intent, replies),
+        *(
+            f"dashboard through {name}: {reason}"
+            for name, reason in dashboards.items()
+            if reason and not lbs[name].problem
+        ),
+        *(f"{name} has something left of what nexus.yml no longer names there: run apply" for name in retired),
     ]
     return ClusterStatus(tuple(intent.nodes), dict(replies.silent), lbs, services, streaming, tuple(problems))
 
@@ -162,7 +214,29 @@ def _streaming(intent: Intent, replies: Replies) -> dict[str, str]:
     parents = {node.name for node in intent.parents}
     views = {name: report for name, report in replies.reports.items() if name in parents and "sender" in report}
     only_parents = Replies(views, replies.received, replies.silent, replies.failed)
-    return {name: node.state.value for name, node in evaluate_monitoring(intent, only_parents).nodes.items()}
+    return {
+        name: (node.state if node.complete else _worst(node)).value
+        for name, node in evaluate_monitoring(intent, only_parents).nodes.items()
+    }
+
+
+def _worst(node: NodeStatus) -> State:
+    """Return the worst state that a parent says: a node that is its own parent always sees itself live."""
+    states = {seen.state for seen in node.parents.values()}
+    return next((state for state in (State.GONE, State.STALE) if state in states), State.GONE)
+
+
+def _problems_of_parents(intent: Intent, replies: Replies) -> Iterable[str]:
+    """Yield the parents that take no streams, and those without room for what they get."""
+    if not intent.monitoring.enabled:
+        return
+    for node in intent.parents:
+        report = replies.reports.get(node.name, {})
+        if problem := (report.get("view") or {}).get("problem"):
+            yield f"monitoring: parent {node.name}: {problem}"
+        free = report.get("free")
+        if free is not None and free < LITTLE_ROOM:
+            yield f"monitoring: parent {node.name}: {free // MIB} MiB are free for what Netdata records"
 
 
 def _problems_of_load_balancers(intent: Intent, lbs: Mapping[str, LoadBalancer], replies: Replies) -> Iterable[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import socket
 from typing import Any
 
 import pytest
 
 from nexus_ops.asking import Replies
 from nexus_ops.errors import ExitCode
-from nexus_ops.intent.model import Intent
+from nexus_ops.intent.model import Intent, Monitoring
 from nexus_ops.services import evaluate as evaluate_services
-from nexus_ops.status import evaluate
+from nexus_ops.status import evaluate, still_there
 
 UPSTREAMS = {"w1": "192.0.2.31:8080", "w2": "192.0.2.32:8080"}
 
@@ -120,3 +122,72 @@ def test_services(intent: Intent) -> None:
     assert web["nodes"]["w1"]["since"] == "2027-01-15T08:00:00+00:00"
     assert web["nodes"]["w2"]["drift"] == ["release aaa1 becomes bbb2"]
     assert evaluate_services(intent, replies()).exit_code is ExitCode.DONE
+
+
+def watched(intent: Intent, *managers: str) -> Intent:
+    node = intent.nodes["mgr1"]
+    nodes = {
+        **{
+            name: dataclasses.replace(node, name=name, address=f"192.0.2.{10 + place}")
+            for place, name in enumerate(managers)
+        }
+    }
+    return dataclasses.replace(intent, nodes=nodes, services={}, monitoring=Monitoring(enabled=True))
+
+
+def parent(own: str, **seen: str) -> dict[str, Any]:
+    hops = {name: 0 if name == own else None for name in seen}
+    nodes = {name: {"state": state, "lag_seconds": 1.0, "hops": hops[name]} for name, state in seen.items()}
+    sender = {
+        "installed": True,
+        "running": True,
+        "clock": 0.0,
+        "streams": True,
+        "guid": own,
+        "destinations": [],
+        "connected": [],
+        "outdated": False,
+        "seconds_running": 900,
+        "log": "",
+    }
+    absent = [name for name, state in seen.items() if state != "live"]
+    view = {"version": "1", "guid": own, "nodes": nodes, "absent": absent, "others": [], "guids": {}}
+    return {"view": view, "sender": sender, "free": 10**9}
+
+
+def test_a_parent_that_sees_itself_alone_is_not_live(intent: Intent) -> None:
+    """Two parents that do not stream to each other: each is live at home, and gone at the other one."""
+    reports = {"m1": parent("m1", m1="live", m2="gone"), "m2": parent("m2", m1="gone", m2="live")}
+    received = {"m1": 0.0, "m2": 0.0}
+    status = evaluate(watched(intent, "m1", "m2"), Replies(reports=reports, received=received))
+    assert status.streaming == {"m1": "gone", "m2": "gone"}
+    assert "monitoring: m1 and m2 not live; see: monitor status" in status.problems
+
+
+def test_a_parent_without_room_and_one_that_does_not_answer(intent: Intent) -> None:
+    full = {**parent("m1", m1="live", m2="live"), "free": 3 * 1024**2}
+    mute = {**parent("m2"), "view": {"problem": "its API does not answer: connection refused"}}
+    received = {"m1": 0.0, "m2": 0.0}
+    status = evaluate(watched(intent, "m1", "m2"), Replies(reports={"m1": full, "m2": mute}, received=received))
+    assert status.problems == (
+        "monitoring: parent m1: 3 MiB are free for what Netdata records",
+        "monitoring: parent m2: its API does not answer: connection refused",
+    )
+
+
+def test_a_dashboard_without_data_and_a_machine_that_was_not_cleaned_up(intent: Intent) -> None:
+    status = evaluate(intent, replies(), {"lb1": "HTTP 502: no parent answers", "lb2": ""}, ["w3"])
+    assert status.problems == (
+        "dashboard through lb1: HTTP 502: no parent answers",
+        "w3 has something left of what nexus.yml no longer names there: run apply",
+    )
+
+
+def test_a_machine_that_is_gone_for_good_is_no_problem() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        there = {"ansible_host": "127.0.0.1", "ansible_port": server.getsockname()[1]}
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            gone = {"ansible_host": "127.0.0.1", "ansible_port": closed.getsockname()[1]}
+        children: dict[str, Any] = {"retired_worker": {"hosts": {"w3": {}, "w4": {}}}}
+        inventory = {"all": {"hosts": {"w3": there, "w4": gone}, "children": children}}
+        assert still_there(inventory) == ["w3"]

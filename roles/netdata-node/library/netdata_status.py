@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.netdata_status.sender import describe_sender, probe_parents
 from ansible.module_utils.netdata_status.view import ask_parent
+
+RECORDED = "/var/cache/netdata"
 
 DOCUMENTATION = r"""
 module: netdata_status
@@ -38,10 +41,19 @@ options:
 
 RETURN = r"""
 report:
-  description: C(view) (a parent's), C(sender), C(probes) by parent.
+  description: C(view) and C(free) bytes (a parent's), C(sender), C(probes) by parent.
   returned: always
   type: dict
 """
+
+
+def free_space() -> dict[str, int]:
+    """Return under `free` the bytes that Netdata can still write of what it records; nothing before it ever did."""
+    try:
+        system = os.statvfs(RECORDED)
+    except OSError:
+        return {}
+    return {"free": system.f_bavail * system.f_frsize}
 
 
 def main() -> None:
@@ -59,6 +71,7 @@ def main() -> None:
     report = {"sender": describe_sender(configuration)}
     if module.params["nodes"]:
         report["view"] = ask_parent(module.params["nodes"])
+        report.update(free_space())
     if module.params["parents"]:
         report["probes"] = probe_parents(module.params["parents"], module.params["guids"], configuration)
     module.exit_json(changed=False, report=report)
