@@ -11,7 +11,7 @@ from ansible.module_utils.node_state.commands import checked, last_words, readab
 from ansible.module_utils.node_state.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 FOLDER = Path("/etc/systemd/system")
 FOLDERS = (str(FOLDER), "/run/systemd/system", "/etc/systemd/network", "/usr/local/lib/systemd")
@@ -58,10 +58,19 @@ def reload_systemd() -> None:
 
 def log_of(unit: str, since: float, lines: int = 12) -> str:
     """Return a unit's last log lines on one line. `since` is in seconds of the epoch."""
-    done = run(
-        ["journalctl", "--unit", unit, "--since", f"@{since:.0f}", "--lines", str(lines), "--output", "cat", "-q"]
-    )
-    return readable(done.stdout.splitlines(), lines) or "nothing is in its log"
+    return readable(last_log_lines(["--unit", unit], since, lines), lines) or "nothing is in its log"
+
+
+def last_log_lines(matches: Sequence[str], since: float, lines: int) -> list[str]:
+    """Return the last `lines` lines of the journal's entries that match, the oldest first.
+
+    `matches` are arguments of journalctl, `since` is in seconds of the epoch. Newest first and then turned around:
+    systemd 252 takes `--since` with `--lines` as the first lines since then.
+    """
+    run(["journalctl", "--sync"])  # what was written a moment ago is there only then
+    options = ["--since", f"@{since:.3f}", "--lines", str(lines), "--reverse", "--output", "cat", "--quiet"]
+    done = run(["journalctl", *matches, *options])
+    return done.stdout.splitlines()[::-1]
 
 
 def start(unit: str, *, failed: bool = False) -> None:

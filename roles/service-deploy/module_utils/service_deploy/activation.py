@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.node_state import State
 
-LOG_LINES = 15
+READ_LINES, LOG_LINES = 50, 15  # of a service's log: read, and shown
 LONE_PATIENCE = (
     1.0  # seconds for requests in flight where no other node takes the new ones: load balancers hold them for 4
 )
@@ -268,9 +268,8 @@ def _start_again(places: list[Place]) -> None:
 
 def log_of(unit: str, since: float) -> str:
     """Return what a service said since a time, in seconds of the epoch; what systemd said of it when it was silent."""
-    options = ["journalctl", "-q", "--since", f"@{since:.3f}", "--lines", "50", "--output", "cat"]
     try:
-        own = run([*options, f"_SYSTEMD_UNIT={unit}"]).stdout
-        return own if own.strip() else run([*options, "--unit", unit]).stdout
+        own = units.last_log_lines([f"_SYSTEMD_UNIT={unit}"], since, READ_LINES)
+        return "\n".join(own or units.last_log_lines(["--unit", unit], since, READ_LINES))
     except StateError as error:
         return str(error)
