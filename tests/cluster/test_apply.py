@@ -74,7 +74,7 @@ def test_the_playbook_run_by_hand_from_the_checkout_changes_nothing(six: Cluster
 
 def test_an_apply_after_which_requests_fail_names_who_cannot_reach_whom(six: Cluster) -> None:
     """A firewall of the machine's owner on a worker: `doctor` names it, and `apply` does not say done."""
-    rules = f"table inet own {{ chain input {{ type filter hook input priority 0; tcp dport {WEB_PORT} drop; }} }}"
+    rules = f"table inet own {{ chain input {{ type filter hook input priority 0; tcp dport {WEB_PORT} drop; }}; }}"
     six.run("w1", "sh", "-c", f"echo '{rules}' | nft -f -")
     try:
         doctor = six.cli("doctor", "--json").expect(1).document["nodes"]
