@@ -17,6 +17,7 @@ from nexus_ops.intent.edit import set_monitoring
 from nexus_ops.intent.load import load_intent
 from nexus_ops.intent.model import Intent
 from nexus_ops.intent.write import write_intent
+from nexus_ops.sandbox import NetworkMode, System
 from nexus_ops.sandbox.cluster import Sandbox
 from nexus_ops.sandbox.environment import SERVICES_HINT
 from nexus_ops.sandbox.topology import Request
@@ -46,10 +47,16 @@ class Answers:
     texts: tuple[str, ...]
 
 
-def start_sandbox(environment: Environment, say: Callable[[str], None]) -> Intent:
+def start_sandbox(
+    environment: Environment,
+    say: Callable[[str], None],
+    system: System = System.DEBIAN_12,
+    network: NetworkMode | None = None,
+) -> Intent:
     """Bring up the sandbox of `environment` with the sample service in its intent, and return the intent."""
     _check_services(environment)
-    Sandbox(environment.name).up(environment, Request(managers=1, lbs=2, workers=3, ssh_user=SSH_USER), say)
+    request = Request(managers=1, lbs=2, workers=3, ssh_user=SSH_USER, system=system, network=network)
+    Sandbox(environment.name).up(environment, request, say)
     service = environment.folder / "apps" / "web"
     if not service.exists():
         shutil.copytree(find_content().example / "apps" / "web", service, ignore=shutil.ignore_patterns("__pycache__"))
@@ -83,7 +90,8 @@ def ask_service(environment: Environment, intent: Intent) -> Answers:
 
     if intent.ha.virtual_ip is None:
         raise NexusError("the demo's intent has no floating IP", next_step="remove its folder and start again")
-    url = f"http://{intent.ha.virtual_ip.ip}/"
+    address = intent.ha.virtual_ip.ip
+    url = f"http://{address}/" if address.version == 4 else f"http://[{address}]/"
     texts: dict[str, None] = {}
     deadline = time.monotonic() + ANSWER_PATIENCE
     workers = len(intent.services["web"].nodes)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from nexus_ops.cli.app import Application
 from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode
+from nexus_ops.sandbox import NetworkMode, System
 
 DEFAULT_NAME = "demo"
 
 
 def demo(
     context: typer.Context,
+    system: Annotated[System, typer.Option(help="System of the hosts that are made now.")] = System.DEBIAN_12,
+    network: Annotated[NetworkMode | None, typer.Option(help="Addresses, as for sandbox up; default ipv4.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """See it work: six local containers, a service on three of them, a dashboard of all, and the URLs of both."""
@@ -32,7 +36,7 @@ def demo(
     environment = application.open(environment_to_make(application.inventories_given, name))
     stream = sys.stderr if as_json else sys.stdout
     application.say(f"1/5  a sandbox of six hosts ({environment.folder})")
-    intent = domain.start_sandbox(environment, application.say)
+    intent = domain.start_sandbox(environment, application.say, system, network)
     application.say("2/5  bootstrap")
     nodes = list(intent.nodes.values())
     survey = survey_host_keys(environment.known_hosts, nodes)

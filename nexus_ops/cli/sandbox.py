@@ -8,7 +8,7 @@ import typer
 
 from nexus_ops.cli.options import AsJson
 from nexus_ops.errors import ExitCode, UsageError
-from nexus_ops.sandbox import Fault
+from nexus_ops.sandbox import Fault, NetworkMode, System
 
 if TYPE_CHECKING:
     from nexus_ops.cli.app import Application
@@ -52,6 +52,17 @@ def _ports(given: list[str]) -> dict[str, int]:
     return ports
 
 
+def _systems(given: list[str]) -> dict[str, System]:
+    systems = {}
+    for text in given:
+        node, _, system = text.partition("=")
+        if not node or system not in set(System):
+            choices = " or ".join(System)
+            raise UsageError(f"--system-of {text}", next_step=f"write NODE=SYSTEM, the system being {choices}")
+        systems[node] = System(system)
+    return systems
+
+
 def _describe(containers: list[Container]) -> dict[str, Any]:
     from nexus_ops.sandbox.faults import is_cut
 
@@ -59,6 +70,8 @@ def _describe(containers: list[Container]) -> dict[str, Any]:
         container.host.name: {
             "address": container.host.address,
             "ssh_port": container.host.ssh_port,
+            "second_address": container.host.second_address or None,
+            "system": container.host.system,
             "roles": list(container.host.roles),
             "state": "cut" if is_cut(container) else container.state,
         }
@@ -77,6 +90,17 @@ def up(
     ] = None,
     ssh_user: Annotated[str | None, typer.Option(help="User for nexus.yml, made by bootstrap; default root.")] = None,
     ssh_port_of: Annotated[list[str] | None, typer.Option(metavar="NODE=PORT", help="Another ssh port.")] = None,
+    system: Annotated[
+        System, typer.Option(help="System of the hosts that are made now.", show_default=True)
+    ] = System.DEBIAN_12,
+    system_of: Annotated[list[str] | None, typer.Option(metavar="NODE=SYSTEM", help="Another system.")] = None,
+    network: Annotated[
+        NetworkMode | None,
+        typer.Option(
+            help="Addresses of the hosts; default ipv4. With ipv6, nexus.yml names IPv6 addresses only, and hosts keep "
+            "an IPv4 address to reach package sources. With dual, they have both and nexus.yml names the IPv4 ones."
+        ),
+    ] = None,
     client: Annotated[bool, typer.Option("--client", help="Also a host outside the cluster that sends load.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -87,7 +111,18 @@ def up(
     application.json = as_json
     meant = _sandbox(application)
     folder = _environment(application, meant.name)
-    request = Request(managers, lbs, workers, all_in_one, client, ssh_user, _ports(ssh_port_of or []))
+    request = Request(
+        managers,
+        lbs,
+        workers,
+        all_in_one,
+        client,
+        ssh_user,
+        _ports(ssh_port_of or []),
+        system,
+        _systems(system_of or []),
+        network,
+    )
     containers = meant.up(folder, request, application.say)
     if as_json:
         application.answer(
@@ -95,7 +130,8 @@ def up(
         )
         return
     for container in containers:
-        application.say(f"{container.host.name:10} {container.host.address:16} {', '.join(container.host.roles)}")
+        host = container.host
+        application.say(f"{host.name:10} {host.address:16} {host.system:10} {', '.join(host.roles)}")
     application.say(
         f"all answer ssh; the intent is {folder.intent}; next: nexus-ops -e {meant.name} bootstrap --user root"
     )
@@ -150,7 +186,8 @@ def list_(context: typer.Context, as_json: AsJson = False) -> None:
         return
     for name, nodes in found.items():
         for node, about in nodes.items():
-            application.say(f"{name:12} {node:10} {about['address']:16} {about['state']:8} {', '.join(about['roles'])}")
+            columns = f"{about['address']:16} {about['system']:10} {about['state']:8} {', '.join(about['roles'])}"
+            application.say(f"{name:12} {node:10} {columns}")
     if not found:
         application.say("no sandbox here; make one: nexus-ops sandbox up")
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
-from nexus_ops.sandbox import controller, environment, faults, hosts, image, limits, network, podman
-from nexus_ops.sandbox.topology import Host, Request, check_name, merge_hosts, plan_client
+from nexus_ops.sandbox import NetworkMode, controller, environment, faults, hosts, image, limits, network, podman
+from nexus_ops.sandbox.topology import Host, Request, check_name, merge_hosts, plan_client, with_second_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nexus_ops.environment import Environment
-    from nexus_ops.sandbox import Fault
+    from nexus_ops.sandbox import Fault, System
     from nexus_ops.sandbox.hosts import Container
+    from nexus_ops.sandbox.network import Subnets
+    from nexus_ops.sandbox.topology import Subnet
 
 ANY_SUBNET = IPv4Network("10.0.0.0/24")  # for a plan whose names alone matter
 AT_ONCE = 4  # podman calls in parallel; more only wait for each other
@@ -30,6 +32,17 @@ Item = TypeVar("Item")
 
 def _silent(_: str) -> None:
     pass
+
+
+def _images(planned: list[Host], say: Callable[[str], None]) -> dict[tuple[System, bool], str]:
+    """Return the images of the hosts in `planned`, by system and whether it is a load client's. Raises NexusError."""
+    plain = {system: image.ensure_image(system, say) for system in sorted({host.system for host in planned})}
+    return {
+        (host.system, host.is_client): (
+            image.ensure_client_image(plain[host.system], say) if host.is_client else plain[host.system]
+        )
+        for host in planned
+    }
 
 
 def _each(work: Callable[[Item], None], items: list[Item]) -> None:
@@ -55,20 +68,17 @@ class Sandbox:
         controller.check_requirements()
         self._check(folder, request)
         public_key = environment.ensure_key(folder)
-        image_name = image.ensure_image(say)
-        wanted, subnet = self._plan(folder, request)
+        wanted, subnet, subnets = self._plan(folder, request)
         existing = {container.host.name: container for container in self.containers()}
         self._write_intent(folder, request, wanted, subnet)
         if request.client and not any(container.host.is_client for container in existing.values()):
             wanted.append(plan_client(subnet))
-        missing = [host for host in wanted if host.name not in existing]
+        missing = [with_second_address(each, subnets.beside(subnet)) for each in wanted if each.name not in existing]
         environment.forget_host_keys(folder, {host.address for host in missing})
-        say(f"{len(missing)} hosts to make, {len(existing)} there, on {subnet}")
-        images = {False: image_name}
-        if any(host.is_client for host in missing):
-            images[True] = image.ensure_client_image(image_name, say)
+        say(f"{len(missing)} hosts to make, {len(existing)} there, on {subnets}")
+        images = _images(missing, say)
         limits.ensure_room(len(missing) + sum(container.pid == 0 for container in existing.values()), say)
-        _each(lambda host: hosts.boot(self.name, host, images[host.is_client], public_key), missing)
+        _each(lambda host: hosts.boot(self.name, host, images[host.system, host.is_client], public_key), missing)
         _each(self._revive, list(existing.values()))
         everyone = self.containers()
         hosts.wait_for_ssh(self.name, [container.host for container in everyone])
@@ -157,12 +167,13 @@ class Sandbox:
         known = self.containers()
         clients = [container for container in known if container.host.is_client]
         if not clients:
-            subnet = network.existing_subnet(self.name)
-            if subnet is None or not known:
+            subnets = network.existing_subnets(self.name)
+            if subnets is None or not known:
                 raise UsageError(f"sandbox {self.name!r} is not up", next_step=f"nexus-ops -e {self.name} sandbox up")
-            client = plan_client(subnet)
-            name = image.ensure_client_image(image.ensure_image(say), say)
-            hosts.boot(self.name, client, name, known[0].key)
+            subnet = subnets.ipv6 if subnets.ipv6 and ":" in known[0].host.address else subnets.ipv4
+            client = with_second_address(plan_client(subnet), subnets.beside(subnet))
+            images = _images([client], say)
+            hosts.boot(self.name, client, images[client.system, True], known[0].key)
             hosts.wait_for_ssh(self.name, [client])
             clients = [self.container(client.name)]
         return clients[0]
@@ -187,23 +198,41 @@ class Sandbox:
         if folder.folder.exists():
             shutil.rmtree(folder.folder)
 
-    def _plan(self, folder: Environment, request: Request) -> tuple[list[Host], IPv4Network]:
-        """Return the nodes there shall be, and their subnet, whose network exists afterwards."""
+    def _plan(self, folder: Environment, request: Request) -> tuple[list[Host], Subnet, Subnets]:
+        """Return the nodes there shall be, the subnet of their addresses, and all subnets of their network.
+
+        The network exists afterwards.
+        """
         known = self._known(folder)
-        subnet = network.ensure_network(self.name, environment.subnet_of(known, folder))
-        return merge_hosts(known, request, subnet), subnet
+        wanted = environment.subnet_of(known, folder)
+        subnets = network.ensure_network(self.name, wanted, request.network)
+        subnet = subnets.of_cluster(wanted, request.network)
+        return merge_hosts(known, request, subnet), subnet, subnets
 
     def _check(self, folder: Environment, request: Request) -> None:
         """Raise what `request` or the intent would be refused for, before anything is made."""
         known = self._known(folder)
-        merge_hosts(known, request, environment.subnet_of(known, folder) or ANY_SUBNET)
+        subnet = environment.subnet_of(known, folder)
+        merge_hosts(known, request, subnet or ANY_SUBNET)
+        if subnet is not None and request.network not in {None, NetworkMode.DUAL, f"ipv{subnet.version}"}:
+            raise UsageError(
+                f"--network {request.network}: the nodes of {folder.intent} have IPv{subnet.version} addresses",
+                next_step=f"start over: nexus-ops -e {self.name} sandbox down --purge",
+            )
+        for container in self.containers():
+            system = request.systems.get(container.host.name, container.host.system)
+            if system != container.host.system:
+                raise UsageError(
+                    f"--system-of: {container.host.name} is there already, with {container.host.system}",
+                    next_step=f"start over: nexus-ops -e {self.name} sandbox down",
+                )
 
     def _known(self, folder: Environment) -> list[Host]:
         """Return the nodes of the intent, without one those that exist."""
         known = environment.read_hosts(folder)
         return known or [container.host for container in self.containers() if not container.host.is_client]
 
-    def _write_intent(self, folder: Environment, request: Request, wanted: list[Host], subnet: IPv4Network) -> None:
+    def _write_intent(self, folder: Environment, request: Request, wanted: list[Host], subnet: Subnet) -> None:
         known = {host.name for host in environment.read_hosts(folder)}
         added = [host for host in wanted if host.name not in known]
         if not known:

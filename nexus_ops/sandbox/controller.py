@@ -169,17 +169,21 @@ def package_sources(suite: str) -> list[str]:
 
 
 def select_package_sources(targets: Iterable[str], suite: str) -> list[str]:
-    """Return `deb …` lines for `suite`, its updates and its security updates, out of `apt-get indextargets` lines."""
+    """Return `deb …` lines for `suite`, its updates and its security updates, out of `apt-get indextargets` lines.
+
+    Where this machine runs another release of Debian, its mirrors are asked for `suite` in place of that.
+    """
     entries: dict[tuple[str, str], list[str]] = {}
-    for target in targets:
-        fields = target.split()
-        if len(fields) != 6 or (fields[0], fields[1], fields[5]) != ("Packages", "deb", "Debian"):
-            continue
-        _, _, uri, release, component, _ = fields
+    fields = [target.split() for target in targets]
+    debian = [each[2:5] for each in fields if len(each) == 6 and each[:2] + each[5:] == ["Packages", "deb", "Debian"]]
+    releases = [release for _, release, _ in debian if "-" not in release]
+    ours = suite if suite in releases else next(iter(releases), suite)
+    for uri, found, component in debian:
+        release = suite + found.removeprefix(ours) if found.startswith(ours) else found
         if release in {suite, f"{suite}-updates", f"{suite}-security"}:
             components = entries.setdefault((uri, release), [])
             if component not in components:
                 components.append(component)
     if not any(release == suite for _, release in entries):
-        return []  # another release or distribution: its mirror need not have ours
+        return []  # another distribution: its mirror need not have ours
     return [f"deb {uri} {release} {' '.join(components)}" for (uri, release), components in entries.items()]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from nexus_ops.errors import NexusError, UsageError
 from nexus_ops.files import read_text, rewrite, write_atomically
-from nexus_ops.intent.edit import add_node
+from nexus_ops.intent.edit import add_node, scalar
 from nexus_ops.intent.load import load_intent
 from nexus_ops.intent.model import Role
-from nexus_ops.sandbox.topology import VIRTUAL_IP, Host
+from nexus_ops.sandbox.topology import VIRTUAL_IP, Host, Subnet, address_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -90,7 +90,7 @@ def _ssh_keygen(*arguments: str) -> str:
     return done.stdout
 
 
-def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, subnet: IPv4Network) -> str:
+def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, subnet: Subnet) -> str:
     """Return the text of the sandbox's nexus.yml: the nodes, and a floating IP when there are load balancers."""
     nodes = [host for host in hosts if not host.is_client]
     lines = [
@@ -106,10 +106,11 @@ def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, su
         )
     lines += ["", "nodes:", *(f"  {host.name}: {_flow(host)}" for host in nodes)]
     if any("lb" in host.roles for host in nodes):
+        virtual_ip = scalar(f"{address_in(subnet, VIRTUAL_IP)}/{subnet.prefixlen}")
         lines += [
             "",
             "ha:",
-            f"  virtual_ip: {subnet[VIRTUAL_IP]}/{subnet.prefixlen}  # held by one load balancer at a time",
+            f"  virtual_ip: {virtual_ip}  # held by one load balancer at a time",
             '  tls: "off"',
         ]
     return "".join(f"{line}\n" for line in [*lines, ""]) + SERVICES_HINT
@@ -117,7 +118,7 @@ def render_intent(environment: Environment, hosts: list[Host], ssh_user: str, su
 
 def _flow(host: Host) -> str:
     ssh = "" if host.ssh_port == 22 else f", ssh: {{port: {host.ssh_port}}}"
-    return f"{{address: {host.address}, roles: [{', '.join(host.roles)}]{ssh}}}"
+    return f"{{address: {scalar(host.address)}, roles: [{', '.join(host.roles)}]{ssh}}}"
 
 
 def read_hosts(environment: Environment) -> list[Host]:
@@ -130,18 +131,21 @@ def read_hosts(environment: Environment) -> list[Host]:
     ]
 
 
-def subnet_of(hosts: list[Host], environment: Environment) -> IPv4Network | None:
-    """Return the /24 network that holds all of `hosts`, None without hosts. Raises UsageError for several."""
+def subnet_of(hosts: list[Host], environment: Environment) -> Subnet | None:
+    """Return the network (/24, for IPv6 /64) that holds all of `hosts`, None without hosts.
+
+    Raises UsageError for several.
+    """
     try:
-        networks = {IPv4Network(f"{host.address}/24", strict=False) for host in hosts}
+        networks = {ip_network(f"{host.address}/{64 if ':' in host.address else 24}", strict=False) for host in hosts}
     except ValueError as error:
         raise UsageError(
-            f"{environment.intent}: a sandbox has IPv4 addresses ({error})", next_step="correct it, or remove the file"
+            f"{environment.intent}: a sandbox has IP addresses ({error})", next_step="correct it, or remove the file"
         ) from error
     if len(networks) > 1:
         raise UsageError(
             f"{environment.intent}: a sandbox has one network, these nodes are in {len(networks)}",
-            next_step="give all of them addresses of the same /24 network",
+            next_step="give all of them addresses of the same /24 (IPv6: /64) network",
         )
     return networks.pop() if networks else None
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from nexus_ops.errors import NexusError
-from nexus_ops.sandbox import controller, podman
+from nexus_ops.sandbox import System, controller, podman
 from nexus_ops.sandbox.network import network_name
 from nexus_ops.sandbox.topology import Host
 
@@ -51,10 +52,12 @@ def list_containers(sandbox: str | None = None) -> list[Container]:
             labels[f"{podman.LABEL}.address"],
             tuple(labels[f"{podman.LABEL}.roles"].split()),
             int(labels[f"{podman.LABEL}.ssh-port"]),
+            System(labels.get(f"{podman.LABEL}.system", System.DEBIAN_12)),  # hosts of earlier versions have no label
+            labels.get(f"{podman.LABEL}.second-address", ""),
         )
         key = labels[f"{podman.LABEL}.key"]
         found.append(Container(labels[podman.LABEL], host, entry["State"], int(entry["Pid"]), key))
-    return sorted(found, key=lambda container: (container.sandbox, socket.inet_aton(container.host.address)))
+    return sorted(found, key=lambda container: (container.sandbox, ip_address(container.host.address).packed))
 
 
 def run_arguments(sandbox: str, host: Host, image: str, public_key: str) -> list[str]:
@@ -69,6 +72,8 @@ def run_arguments(sandbox: str, host: Host, image: str, public_key: str) -> list
         ".roles": " ".join(host.roles),
         ".address": host.address,
         ".ssh-port": str(host.ssh_port),
+        ".system": host.system,
+        ".second-address": host.second_address,
         ".key": public_key,
     }
     return [
@@ -79,7 +84,8 @@ def run_arguments(sandbox: str, host: Host, image: str, public_key: str) -> list
         *("--systemd=always", "--privileged"),
         *controller.limit_arguments(),
         *("--volume", CONTAINERS),
-        *("--network", network_name(sandbox), "--ip", host.address, "--mac-address", host.mac_address),
+        *("--network", network_name(sandbox), "--ip", host.ipv4, *(["--ip6", host.ipv6] if host.ipv6 else [])),
+        *("--mac-address", host.mac_address),
         *("--env", f"NEXUS_SSH_PORT={host.ssh_port}", "--env", f"NEXUS_AUTHORIZED_KEY={public_key}"),
         *(word for name, value in labels.items() for word in ("--label", f"{podman.LABEL}{name}={value}")),
         image,

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
 import tempfile
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nexus_ops.errors import NexusError
-from nexus_ops.sandbox import controller, podman
+from nexus_ops.sandbox import System, controller, podman
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
-SUITE = "bookworm"  # Debian 12
-PULLED_BASE = "debian:12"  # only where mmdebstrap is not installed: a short name, resolved by the person's registries
+SUITES = {System.DEBIAN_12: "bookworm", System.DEBIAN_13: "trixie"}
 REPOSITORY = "localhost/nexus-ops-sandbox"
 CLIENT_PACKAGES = "python3"
 BUILD_SECONDS = 900.0
+KEPT_SECONDS = 86400.0  # how long an image that no recipe here makes is kept: another checkout may use it
+LOCK = Path("/run/nexus-ops-sandbox-image.lock")
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,22 @@ class Recipe:
 
     context: dict[str, str]
     sources: tuple[str, ...]
+    system: System = System.DEBIAN_12
+
+    @property
+    def suite(self) -> str:
+        """Return Debian's name of the release."""
+        return SUITES[self.system]
+
+    @property
+    def pulled_base(self) -> str:
+        """Return the base image's short name, resolved by the user's registries, for where mmdebstrap is missing."""
+        return self.system.replace("-", ":")
 
     @property
     def tag(self) -> str:
         """Return a short digest: the same recipe has the same tag, so an image is built only when something changed."""
-        parts = [SUITE, *self.sources, *(f"{name}\0{text}" for name, text in sorted(self.context.items()))]
+        parts = [self.suite, *self.sources, *(f"{name}\0{text}" for name, text in sorted(self.context.items()))]
         return hashlib.sha256("\0\0".join(parts).encode()).hexdigest()[:16]
 
     @property
@@ -43,27 +58,41 @@ class Recipe:
         return self.context["packages"].split()
 
 
-def read_recipe() -> Recipe:
-    """Return the recipe of this installation on this machine."""
+def read_recipe(system: System) -> Recipe:
+    """Return the recipe of `system` by this installation on this machine."""
     folder = files("nexus_ops.sandbox") / "recipe"
     context = {entry.name: entry.read_text() for entry in folder.iterdir() if entry.is_file()}
     context["ca/README"] = "Certificates that the controller trusts beyond those of its distribution.\n"
     context.update({f"ca/controller-{number}.crt": pem for number, pem in enumerate(controller.certificates())})
     context["apt.conf"] = controller.apt_settings()
     context["pip.conf"] = controller.pip_settings()
-    return Recipe(context, tuple(controller.package_sources(SUITE)))
+    return Recipe(context, tuple(controller.package_sources(SUITES[system])), system)
 
 
-def ensure_image(say: Callable[[str], None]) -> str:
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one nexus-ops of this machine build or remove images at a time."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def ensure_image(system: System, say: Callable[[str], None]) -> str:
     """Return the name of the host image, after building it (about half a minute) unless podman has it already.
 
     Raises NexusError when it cannot be built.
     """
-    recipe = read_recipe()
+    recipe = read_recipe(system)
     name = f"{REPOSITORY}:{recipe.tag}"
-    if podman.succeeds(["image", "exists", name]):
-        return name
-    say("building the host image (once, about half a minute)")
+    with _alone():
+        if not podman.succeeds(["image", "exists", name]):
+            say(f"building the host image of {system} (once, about half a minute)")
+            _build_host_image(recipe, name)
+            _remove_outdated({read_recipe(each).tag for each in System})
+    return name
+
+
+def _build_host_image(recipe: Recipe, name: str) -> None:
     base = _debian_base(recipe)
     with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:
         for path, text in recipe.context.items():
@@ -71,17 +100,15 @@ def ensure_image(say: Callable[[str], None]) -> str:
             target.parent.mkdir(exist_ok=True)
             target.write_text(text)
         _build(name, folder, ["--build-arg", f"BASE={base}"])
-    _remove_outdated(recipe.tag)
-    return name
 
 
 def ensure_client_image(host_image: str, say: Callable[[str], None]) -> str:
     """Return the name of the load client's image: the host image with python3. Raises NexusError."""
     name = f"{REPOSITORY}-client:{host_image.rpartition(':')[2]}"
-    if podman.succeeds(["image", "exists", name]):
-        return name
-    say("building the load client's image (once)")
-    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:
+    with _alone(), tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:
+        if podman.succeeds(["image", "exists", name]):
+            return name
+        say("building the load client's image (once)")
         Path(folder, "Containerfile").write_text(
             f"FROM {host_image}\n"
             f"RUN apt-get update && apt-get install --yes --no-install-recommends {CLIENT_PACKAGES}"
@@ -104,25 +131,30 @@ def _build(name: str, folder: str, extra: list[str]) -> None:
     podman.call(build_arguments(name, folder, extra), timeout=BUILD_SECONDS)
 
 
-def _remove_outdated(tag: str) -> None:
-    """Remove the images of former recipes, except those that hosts still run."""
+def _remove_outdated(tags: Collection[str]) -> None:
+    """Remove the images of former recipes, except those that hosts still run and those that are less than a day old.
+
+    The latter may be of another checkout, whose recipe differs and which would have to build them again.
+    """
+    oldest = time.time() - KEPT_SECONDS
     for entry in podman.query(["images", "--filter", f"reference={REPOSITORY}*", "--format", "json"]):
         for name in entry.get("Names") or []:
-            if not name.endswith(f":{tag}"):
-                podman.call(["image", "rm", name], check=False)
+            if entry["Created"] < oldest and name.rpartition(":")[2] not in tags:
+                podman.call(["image", "rm", name], check=False)  # podman refuses for an image that hosts run
 
 
 def _debian_base(recipe: Recipe) -> str:
     if shutil.which("mmdebstrap") is None:
-        if not podman.succeeds(["image", "exists", PULLED_BASE]):
+        base = recipe.pulled_base
+        if not podman.succeeds(["image", "exists", base]):
             try:
-                podman.call(["pull", PULLED_BASE], timeout=BUILD_SECONDS)
+                podman.call(["pull", base], timeout=BUILD_SECONDS)
             except podman.PodmanError as error:
                 raise NexusError(
-                    f"no base image: mmdebstrap is not installed and {PULLED_BASE} cannot be pulled ({error.reason})",
+                    f"no base image: mmdebstrap is not installed and {base} cannot be pulled ({error.reason})",
                     next_step="install mmdebstrap: apt-get install mmdebstrap",
                 ) from error
-        return PULLED_BASE
+        return base
     return _bootstrap_debian(recipe)
 
 
@@ -136,7 +168,7 @@ def bootstrap_arguments(recipe: Recipe, apt_file: str) -> list[str]:
         "--format=tar",
         f"--aptopt={apt_file}",
         f"--include={','.join(recipe.packages)}",
-        SUITE,
+        recipe.suite,
         "-",
         *recipe.sources,
     ]

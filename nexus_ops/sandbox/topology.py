@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network
 
 from nexus_ops.errors import UsageError
 from nexus_ops.intent.model import Role
+from nexus_ops.sandbox import NetworkMode, System
+
+Subnet = IPv4Network | IPv6Network
 
 VIRTUAL_IP = 100  # the last number of the floating IP's address
 CLIENT = "client"  # the role label of hosts that only send load
@@ -33,12 +36,17 @@ CLIENTS = Kind("client", 200, 9, (CLIENT,))
 
 @dataclass(frozen=True)
 class Host:
-    """A host as planned. `roles` are the values of `Role`, or CLIENT alone."""
+    """A host as planned. `roles` are the values of `Role`, or CLIENT alone.
+
+    `address` is the one in nexus.yml, `second_address` that of the other family; empty: it has none.
+    """
 
     name: str
     address: str
     roles: tuple[str, ...]
     ssh_port: int = 22
+    system: System = System.DEBIAN_12
+    second_address: str = ""
 
     @property
     def is_client(self) -> bool:
@@ -46,9 +54,19 @@ class Host:
         return CLIENT in self.roles
 
     @property
+    def ipv4(self) -> str:
+        """Return its IPv4 address, which every host has."""
+        return self.second_address if ":" in self.address else self.address
+
+    @property
+    def ipv6(self) -> str:
+        """Return its IPv6 address; empty: it has none."""
+        return self.address if ":" in self.address else self.second_address
+
+    @property
     def mac_address(self) -> str:
-        """Return a locally administered MAC address made from the IP address: the same after every power cycle."""
-        return ":".join(["02", "4e", *(f"{int(part):02x}" for part in self.address.split("."))])
+        """Return a locally administered MAC address made from the IPv4 address: the same after every power cycle."""
+        return ":".join(["02", "4e", *(f"{int(part):02x}" for part in self.ipv4.split("."))])
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,9 @@ class Request:
     client: bool = False
     ssh_user: str | None = None
     ssh_ports: dict[str, int] = field(default_factory=dict)
+    system: System = System.DEBIAN_12
+    systems: dict[str, System] = field(default_factory=dict)
+    network: NetworkMode | None = None
 
     @property
     def names_hosts(self) -> bool:
@@ -79,7 +100,27 @@ def check_name(sandbox: str) -> str:
     return sandbox
 
 
-def plan_hosts(request: Request, subnet: IPv4Network) -> list[Host]:
+def address_in(subnet: Subnet, number: int) -> str:
+    """Return the address of host `number` (from 1 to 254): `10.77.1.31`, and `fd77:0:0:1::31` with the same digits."""
+    return str(subnet[number if subnet.version == 4 else int(str(number), 16)])
+
+
+def with_second_address(host: Host, subnet: Subnet | None) -> Host:
+    """Return `host` with the address in `subnet` that has the same number; as it is when there is no `subnet`.
+
+    Raises UsageError for an IPv6 address that has no such number.
+    """
+    if subnet is None:
+        return host
+    last = host.address.rpartition(":" if ":" in host.address else ".")[2]
+    if not (last.isdigit() and 1 < int(last) < 255):
+        raise UsageError(
+            f"{host.name} has the address {host.address}", next_step="let it end in decimal digits from 2 to 254"
+        )
+    return replace(host, second_address=address_in(subnet, int(last)))
+
+
+def plan_hosts(request: Request, subnet: Subnet) -> list[Host]:
     """Return the nodes that `request` asks for, by default 1 manager, 2 load balancers and 3 workers.
 
     Raises UsageError for counts that do not fit and for ports of nodes that are not planned.
@@ -92,7 +133,7 @@ def plan_hosts(request: Request, subnet: IPv4Network) -> list[Host]:
         (ALL_IN_ONE, request.all_in_one, 0),
     )
     hosts = [
-        _host(kind, number, subnet, request.ssh_ports)
+        _host(kind, number, subnet, request)
         for kind, count, default in counts
         for number in range(1, _checked(kind, count, default if plain else 0) + 1)
     ]
@@ -103,27 +144,31 @@ def plan_hosts(request: Request, subnet: IPv4Network) -> list[Host]:
     return hosts
 
 
-def plan_client(subnet: IPv4Network, number: int = 1) -> Host:
+def plan_client(subnet: Subnet, number: int = 1) -> Host:
     """Return the load client with this number (from 1)."""
-    return _host(CLIENTS, _checked(CLIENTS, number, 1), subnet, {})
+    return _host(CLIENTS, _checked(CLIENTS, number, 1), subnet, Request())
 
 
-def merge_hosts(known: list[Host], request: Request, subnet: IPv4Network) -> list[Host]:
-    """Return the `known` nodes and those that `request` adds to them. Raises UsageError for what does not fit."""
-    wanted = list(known)
+def merge_hosts(known: list[Host], request: Request, subnet: Subnet) -> list[Host]:
+    """Return the `known` nodes and those that `request` adds to them, all with the system that it asks for.
+
+    Raises UsageError for what does not fit.
+    """
+    wanted = [replace(host, system=request.systems.get(host.name, request.system)) for host in known]
     if request.names_hosts or not known:
         names = {host.name for host in known}
         wanted += [host for host in plan_hosts(request, subnet) if host.name not in names]
-    check_ports(request, wanted)
+    check_names(request, wanted)
     return wanted
 
 
-def check_ports(request: Request, hosts: list[Host]) -> None:
-    """Raise UsageError when `request` gives an ssh port to a node that is none of `hosts`."""
-    unknown = sorted(set(request.ssh_ports) - {host.name for host in hosts})
-    if unknown:
-        names = ", ".join(host.name for host in hosts)
-        raise UsageError(f"--ssh-port-of: no node {', '.join(unknown)}", next_step=f"the nodes are {names}")
+def check_names(request: Request, hosts: list[Host]) -> None:
+    """Raise UsageError when `request` gives an ssh port or a system to a node that is none of `hosts`."""
+    for option, given in (("--ssh-port-of", request.ssh_ports), ("--system-of", request.systems)):
+        unknown = sorted(set(given) - {host.name for host in hosts})
+        if unknown:
+            names = ", ".join(host.name for host in hosts)
+            raise UsageError(f"{option}: no node {', '.join(unknown)}", next_step=f"the nodes are {names}")
 
 
 def _checked(kind: Kind, count: int | None, default: int) -> int:
@@ -133,6 +178,12 @@ def _checked(kind: Kind, count: int | None, default: int) -> int:
     return count
 
 
-def _host(kind: Kind, number: int, subnet: IPv4Network, ports: dict[str, int]) -> Host:
+def _host(kind: Kind, number: int, subnet: Subnet, request: Request) -> Host:
     name = f"{kind.prefix}{number}"
-    return Host(name, str(subnet[kind.base + number]), tuple(kind.roles), ports.get(name, 22))
+    return Host(
+        name,
+        address_in(subnet, kind.base + number),
+        tuple(kind.roles),
+        request.ssh_ports.get(name, 22),
+        request.systems.get(name, request.system),
+    )

@@ -157,7 +157,7 @@ class Cluster:
 
     def get(self, path: str = "/", *, host: str = "", address: str = "") -> dict[str, Any] | None:
         """Return a service's answer through the floating IP (or `address`), None when there is no good one in 3 s."""
-        connection = http.client.HTTPConnection(address or self.virtual_ip, timeout=3)
+        connection = http.client.HTTPConnection(address or self.virtual_ip, 80, timeout=3)
         try:
             connection.request("GET", path, headers={"Host": host} if host else {})
             response = connection.getresponse()

@@ -1,4 +1,4 @@
-from ipaddress import IPv4Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 
 import pytest
@@ -9,12 +9,27 @@ from nexus_ops.cli.main import cli
 from nexus_ops.demo import start_sandbox
 from nexus_ops.environment import Environment
 from nexus_ops.errors import NexusError, UsageError
-from nexus_ops.sandbox import cluster, controller, environment, faults, hosts, image, limits, network, podman
+from nexus_ops.intent.load import load_intent
+from nexus_ops.sandbox import (
+    NetworkMode,
+    System,
+    cluster,
+    controller,
+    environment,
+    faults,
+    hosts,
+    image,
+    limits,
+    network,
+    podman,
+)
 from nexus_ops.sandbox.cluster import Sandbox
 from nexus_ops.sandbox.hosts import Container
-from nexus_ops.sandbox.topology import Host, Request
+from nexus_ops.sandbox.network import Subnets
+from nexus_ops.sandbox.topology import Host, Request, Subnet
 
 SUBNET = IPv4Network("10.77.1.0/24")
+IPV6 = IPv6Network("fd77:0:0:1::/64")
 
 
 class FakeMachine:
@@ -25,11 +40,12 @@ class FakeMachine:
         self.said: list[str] = []
         self.podman: list[list[str]] = []
         monkeypatch.setattr(controller, "check_requirements", lambda: None)
-        monkeypatch.setattr(image, "ensure_image", lambda _: "image:1")
+        monkeypatch.setattr(image, "ensure_image", lambda system, _: f"{system}:1")
         monkeypatch.setattr(image, "ensure_client_image", lambda *_: "client:1")
         monkeypatch.setattr(limits, "ensure_room", lambda *_: None)
-        monkeypatch.setattr(network, "ensure_network", lambda _, wanted: wanted or SUBNET)
-        monkeypatch.setattr(network, "existing_subnet", lambda _: SUBNET if self.containers else None)
+        self.subnets: Subnets | None = None
+        monkeypatch.setattr(network, "ensure_network", self.ensure_network)
+        monkeypatch.setattr(network, "existing_subnets", lambda _: self.subnets if self.containers else None)
         monkeypatch.setattr(network, "remove_network", lambda _: None)
         monkeypatch.setattr(environment, "_ssh_keygen", self.ssh_keygen)
         monkeypatch.setattr(hosts, "list_containers", lambda *_: self.in_order())
@@ -38,6 +54,13 @@ class FakeMachine:
         monkeypatch.setattr(hosts, "execute", lambda *_: "ssh-ed25519 AAAA root@w1\n")
         monkeypatch.setattr(faults, "is_cut", lambda _: False)
         monkeypatch.setattr(podman, "call", lambda arguments, **_: self.podman.append(arguments))
+
+    def ensure_network(self, _: str, wanted: Subnet | None, mode: NetworkMode | None) -> Subnets:
+        if isinstance(wanted, IPv4Network):
+            self.subnets = Subnets(wanted, IPV6 if mode is NetworkMode.DUAL else None)
+        else:
+            self.subnets = self.subnets or Subnets(SUBNET, None if mode in {None, NetworkMode.IPV4} else IPV6)
+        return self.subnets
 
     def ssh_keygen(self, *arguments: str) -> str:
         Path(arguments[-1]).touch()
@@ -63,7 +86,7 @@ def folder(tmp_path: Path) -> Environment:
 
 def test_up_makes_the_hosts_and_the_intent(machine: FakeMachine, folder: Environment) -> None:
     made = Sandbox("demo").up(folder, Request(client=True))
-    assert [container.host.name for container in made if container.key.endswith("image:1")] == [
+    assert [container.host.name for container in made if container.key.endswith("debian-12:1")] == [
         *("mgr1", "lb1", "lb2", "w1", "w2", "w3"),
     ]
     assert machine.containers["client1"].key.endswith("client:1")
@@ -96,6 +119,47 @@ def test_up_with_counts_adds_to_the_intent(machine: FakeMachine, folder: Environ
     Sandbox("demo").up(folder, Request(workers=4))
     assert set(machine.containers) == {"mgr1", "lb1", "lb2", "w1", "w2", "w3", "w4"}
     assert "w4: {address: 10.77.1.34" in folder.intent.read_text()
+
+
+def test_hosts_of_another_system_join(machine: FakeMachine, folder: Environment) -> None:
+    Sandbox("demo").up(folder, Request(workers=1))
+    Sandbox("demo").up(folder, Request(workers=3, system=System.DEBIAN_13, systems={"w3": System.DEBIAN_12}))
+    made = {name: container for name, container in machine.containers.items() if name in {"w1", "w2", "w3"}}
+    assert {name: container.host.system for name, container in made.items()} == {
+        "w1": System.DEBIAN_12,
+        "w2": System.DEBIAN_13,
+        "w3": System.DEBIAN_12,
+    }
+    assert made["w2"].key.endswith("debian-13:1")
+    with pytest.raises(UsageError, match="w1 is there already, with debian-12"):
+        Sandbox("demo").up(folder, Request(systems={"w1": System.DEBIAN_13}))
+
+
+def test_a_cluster_on_ipv6(machine: FakeMachine, folder: Environment) -> None:
+    Sandbox("demo").up(folder, Request(workers=1, network=NetworkMode.IPV6))
+    intent = load_intent(folder.intent)
+    assert [node.address for node in intent.nodes.values()] == [f"fd77:0:0:1::{last}" for last in (11, 21, 22, 31)]
+    assert str(intent.ha.virtual_ip) == "fd77:0:0:1::100/64"
+    Sandbox("demo").up(folder, Request(workers=2, client=True))
+    assert {name: (made.host.address, made.host.ipv4) for name, made in machine.containers.items()} == {
+        "mgr1": ("fd77:0:0:1::11", "10.77.1.11"),
+        "lb1": ("fd77:0:0:1::21", "10.77.1.21"),
+        "lb2": ("fd77:0:0:1::22", "10.77.1.22"),
+        "w1": ("fd77:0:0:1::31", "10.77.1.31"),
+        "w2": ("fd77:0:0:1::32", "10.77.1.32"),
+        "client1": ("fd77:0:0:1::201", "10.77.1.201"),
+    }
+    with pytest.raises(UsageError, match="have IPv6 addresses"):
+        Sandbox("demo").up(folder, Request(network=NetworkMode.IPV4))
+
+
+def test_in_a_dual_stack_the_intent_has_ipv4_addresses(machine: FakeMachine, folder: Environment) -> None:
+    Sandbox("demo").up(folder, Request(all_in_one=1, network=NetworkMode.DUAL))
+    assert machine.containers["n1"].host.ipv6 == "fd77:0:0:1::111"
+    assert load_intent(folder.intent).nodes["n1"].address == "10.77.1.111"
+    assert "virtual_ip: 10.77.1.100/24" in folder.intent.read_text()
+    with pytest.raises(UsageError, match="have IPv4 addresses"):
+        Sandbox("demo").up(folder, Request(network=NetworkMode.IPV6))
 
 
 def test_a_lost_folder_is_written_again_from_the_labels(machine: FakeMachine, folder: Environment) -> None:

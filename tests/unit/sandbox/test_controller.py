@@ -116,7 +116,13 @@ def test_package_sources_are_debians_own_of_the_right_release() -> None:
         "deb https://mirror.example.com/debian/ bookworm main contrib",
         "deb https://mirror.example.com/security/ bookworm-security main",
     ]
-    assert controller.select_package_sources(targets, "trixie") == []
+    assert controller.select_package_sources(targets, "trixie") == [
+        "deb https://mirror.example.com/debian/ trixie main contrib",
+        "deb https://mirror.example.com/security/ trixie-security main",
+    ]
+    assert controller.select_package_sources(targets[5:], "trixie") == []
+    both = [*targets, "Packages deb https://mirror.example.com/debian/ trixie main Debian"]
+    assert controller.select_package_sources(both, "trixie") == ["deb https://mirror.example.com/debian/ trixie main"]
 
 
 @pytest.mark.parametrize(

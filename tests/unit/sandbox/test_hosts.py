@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nexus_ops.errors import NexusError
-from nexus_ops.sandbox import Fault, controller, faults, hosts, podman
+from nexus_ops.sandbox import Fault, System, controller, faults, hosts, podman
 from nexus_ops.sandbox.hosts import Container
 from nexus_ops.sandbox.topology import Host
 
@@ -44,8 +44,30 @@ def test_a_host_boots_with_addresses_that_last(monkeypatch: pytest.MonkeyPatch) 
         *("--env", "NEXUS_SSH_PORT=2222", "--env", "NEXUS_AUTHORIZED_KEY=ssh-ed25519 AAAA"),
         *("--label", "nexus-ops.sandbox=demo", "--label", "nexus-ops.sandbox.node=w2"),
         *("--label", "nexus-ops.sandbox.roles=worker", "--label", "nexus-ops.sandbox.address=10.77.1.32"),
-        *("--label", "nexus-ops.sandbox.ssh-port=2222", "--label", "nexus-ops.sandbox.key=ssh-ed25519 AAAA"),
+        *("--label", "nexus-ops.sandbox.ssh-port=2222", "--label", "nexus-ops.sandbox.system=debian-12"),
+        *("--label", "nexus-ops.sandbox.second-address=", "--label", "nexus-ops.sandbox.key=ssh-ed25519 AAAA"),
         *("image:1", "/sbin/init"),
+    ]
+
+
+def test_a_host_with_two_addresses_boots_with_both() -> None:
+    for host in (
+        Host("w2", "10.77.1.32", ("worker",), second_address="fd77:0:0:1::32"),
+        Host("w2", "fd77:0:0:1::32", ("worker",), second_address="10.77.1.32"),
+    ):
+        arguments = hosts.run_arguments("demo", host, "image:1", "k")
+        first = arguments.index("--ip")
+        assert arguments[first : first + 4] == ["--ip", "10.77.1.32", "--ip6", "fd77:0:0:1::32"]
+        assert arguments[arguments.index("--mac-address") + 1] == "02:4e:0a:4d:01:20"
+
+
+def test_hosts_of_earlier_versions_are_debian_12(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = entry("w2", "fd77:0:0:1::32")
+    newer["Labels"] |= {"nexus-ops.sandbox.system": "debian-13", "nexus-ops.sandbox.second-address": "10.77.1.32"}
+    monkeypatch.setattr(podman, "query", lambda _: [newer, entry("w1", "10.77.1.31")])
+    assert [each.host for each in hosts.list_containers("demo")] == [
+        Host("w1", "10.77.1.31", ("worker",)),
+        Host("w2", "fd77:0:0:1::32", ("worker",), 22, System.DEBIAN_13, "10.77.1.32"),
     ]
 
 

@@ -1,10 +1,12 @@
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 
 import pytest
 
 from nexus_ops.errors import NexusError
-from nexus_ops.sandbox import network, podman
+from nexus_ops.sandbox import NetworkMode, network, podman
+from nexus_ops.sandbox.network import Subnets
+from nexus_ops.sandbox.topology import Subnet
 
 
 def test_the_first_free_subnet_is_chosen() -> None:
@@ -41,7 +43,7 @@ def test_default_routes_take_nothing() -> None:
 
 
 def test_the_network_is_labelled_and_as_narrow_as_the_uplink() -> None:
-    assert network.create_arguments("demo", IPv4Network("10.77.1.0/24"), 1400) == [
+    assert network.create_arguments("demo", Subnets(IPv4Network("10.77.1.0/24")), 1400) == [
         "network",
         "create",
         "--subnet",
@@ -55,6 +57,21 @@ def test_the_network_is_labelled_and_as_narrow_as_the_uplink() -> None:
     ]
 
 
+def test_an_ipv6_subnet_is_beside_the_other() -> None:
+    both = Subnets(IPv4Network("10.77.1.0/24"), IPv6Network("fd77:0:0:1::/64"))
+    arguments = network.create_arguments("demo", both, 1400)
+    assert arguments[2:7] == ["--subnet", "10.77.1.0/24", "--ipv6", "--subnet", "fd77:0:0:1::/64"]
+    assert both.of_cluster(None, NetworkMode.IPV6) == both.ipv6
+    assert both.of_cluster(None, NetworkMode.DUAL) == both.ipv4
+    assert both.of_cluster(both.ipv6, None) == both.ipv6
+    assert (both.beside(both.ipv4), both.beside(IPv6Network("fd77:0:0:1::/64"))) == (both.ipv6, both.ipv4)
+
+
+def test_a_free_ipv6_subnet_is_chosen() -> None:
+    taken = network.routed_networks([{"dst": "fd77:0:0:1::/64"}, {"dst": "default"}, {"dst": "10.0.0.0/8"}])
+    assert network.choose_ipv6_subnet(taken) == IPv6Network("fd77:0:0:2::/64")
+
+
 class FakeMachine:
     """Stands for podman and the kernel's routes; refuses subnets that `others` have by now."""
 
@@ -62,34 +79,53 @@ class FakeMachine:
         self.others: set[str] = set()
         self.seen: set[str] = set()
         self.made: list[str] = []
-        monkeypatch.setattr(network, "existing_subnet", lambda _: IPv4Network(existing) if existing else None)
+        found = Subnets(IPv4Network(existing)) if existing else None
+        monkeypatch.setattr(network, "existing_subnets", lambda _: found)
         monkeypatch.setattr(network, "uplink_mtu", lambda: 1500)
         monkeypatch.setattr(network, "taken_networks", self.taken)
         monkeypatch.setattr(podman, "call", self.call)
 
-    def taken(self) -> list[IPv4Network]:
+    def taken(self) -> list[Subnet]:
         taken, self.seen = self.seen, set(self.others)
-        return [IPv4Network(subnet) for subnet in taken]
+        return [ip_network(subnet) for subnet in taken]
 
     def call(self, arguments: list[str]) -> None:
         subnet = arguments[3]
         if subnet in self.others:
             raise podman.PodmanError(arguments, "subnet is already used")
-        self.made.append(subnet)
+        self.made += [word for word in arguments if "/" in word]
 
 
 def test_an_existing_network_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = FakeMachine(monkeypatch, existing="10.77.3.0/24")
-    assert network.ensure_network("demo", None) == IPv4Network("10.77.3.0/24")
+    assert network.ensure_network("demo", None) == Subnets(IPv4Network("10.77.3.0/24"))
     assert machine.made == []
     with pytest.raises(NexusError, match=r"on 10\.77\.3\.0/24, its nexus\.yml says 10\.77\.9\.0/24"):
         network.ensure_network("demo", IPv4Network("10.77.9.0/24"))
+    with pytest.raises(NexusError, match=r"on 10\.77\.3\.0/24, which is not --network dual"):
+        network.ensure_network("demo", None, NetworkMode.DUAL)
+
+
+@pytest.mark.parametrize("mode", [None, *NetworkMode])
+def test_the_family_of_the_intent_is_made_again(monkeypatch: pytest.MonkeyPatch, mode: NetworkMode | None) -> None:
+    machine = FakeMachine(monkeypatch)
+    wanted = IPv6Network("fd77:0:0:9::/64")
+    assert network.ensure_network("demo", wanted, mode) == Subnets(IPv4Network("10.77.1.0/24"), wanted)
+    assert machine.made == ["10.77.1.0/24", "fd77:0:0:9::/64"]
+
+
+@pytest.mark.parametrize("mode", [NetworkMode.IPV6, NetworkMode.DUAL])
+def test_both_families_where_ipv6_is_asked_for(monkeypatch: pytest.MonkeyPatch, mode: NetworkMode) -> None:
+    machine = FakeMachine(monkeypatch)
+    machine.seen = {"fd77:0:0:1::/64"}
+    network.ensure_network("demo", None, mode)
+    assert machine.made == ["10.77.1.0/24", "fd77:0:0:2::/64"]
 
 
 def test_a_subnet_lost_to_a_quicker_sandbox_is_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = FakeMachine(monkeypatch)
     machine.others = {"10.77.1.0/24"}
-    assert network.ensure_network("demo", None) == IPv4Network("10.77.2.0/24")
+    assert network.ensure_network("demo", None) == Subnets(IPv4Network("10.77.2.0/24"))
     assert machine.made == ["10.77.2.0/24"]
 
 

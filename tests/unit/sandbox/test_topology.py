@@ -1,11 +1,23 @@
-from ipaddress import IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
 from nexus_ops.errors import UsageError
-from nexus_ops.sandbox.topology import Host, Request, check_name, check_ports, plan_client, plan_hosts
+from nexus_ops.sandbox import System
+from nexus_ops.sandbox.topology import (
+    Host,
+    Request,
+    check_name,
+    check_names,
+    merge_hosts,
+    plan_client,
+    plan_hosts,
+    with_second_address,
+)
 
 SUBNET = IPv4Network("10.77.1.0/24")
+IPV6 = IPv6Network("fd77:0:0:1::/64")
 
 
 def test_the_default_is_one_manager_two_load_balancers_three_workers() -> None:
@@ -54,7 +66,29 @@ def test_ports_are_for_nodes_that_exist() -> None:
     hosts = plan_hosts(request, SUBNET)
     assert {host.name: host.ssh_port for host in hosts}["w2"] == 2222
     with pytest.raises(UsageError, match="no node w9"):
-        check_ports(request, hosts)
+        check_names(request, hosts)
+
+
+def test_each_node_can_have_a_system_of_its_own() -> None:
+    request = Request(system=System.DEBIAN_13, systems={"w2": System.DEBIAN_12})
+    hosts = plan_hosts(request, SUBNET)
+    assert {host.name for host in hosts if host.system is System.DEBIAN_12} == {"w2"}
+    assert merge_hosts([replace(host, system=System.DEBIAN_12) for host in hosts], request, SUBNET) == hosts
+    with pytest.raises(UsageError, match="--system-of: no node w9"):
+        check_names(Request(systems={"w9": System.DEBIAN_13}), hosts)
+
+
+def test_a_host_has_the_same_number_in_both_families() -> None:
+    for host in plan_hosts(Request(1, 1, 69, 80), IPV6):
+        both = with_second_address(host, SUBNET)
+        assert both.ipv6 == host.address
+        assert both.ipv4.rpartition(".")[2] == both.ipv6.rpartition(":")[2]
+        assert with_second_address(replace(host, address=both.ipv4), IPV6).ipv6 == host.address
+        assert both.mac_address.startswith("02:4e:0a:4d:01:")
+        assert with_second_address(host, None) == host
+    for address in ("fd77:0:0:1::1f", "fd77:0:0:1::", "fd77:0:0:1::999", "fd77:0:0:1::1"):
+        with pytest.raises(UsageError, match="x has the address"):
+            with_second_address(Host("x", address, ()), SUBNET)
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "-a", "1a", "a-", "a/b", "a" * 32, "a\n"])
