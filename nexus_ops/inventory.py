@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def read_inventory(path: Path) -> Document | None:
 def is_stale(environment: Environment, intent: Intent) -> bool:
     """Return whether hosts.yml is missing or is not what the intent says now."""
     previous = read_inventory(environment.hosts)
-    text = render_inventory(build_inventory(intent, environment.folder, previous))
+    text = render_inventory(build_inventory(intent, environment.folder, _renumbered(environment, intent, previous)))
     return previous is None or environment.hosts.read_text(encoding="utf-8") != text
 
 
@@ -108,7 +109,7 @@ def refresh_inventory(
     for group in groups:
         for name in gone & set(groups_before.get(group, {}).get("hosts", ())):
             del groups_before[group]["hosts"][name]
-    inventory = build_inventory(intent, environment.folder, previous)
+    inventory = build_inventory(intent, environment.folder, _renumbered(environment, intent, previous))
     text = render_inventory(inventory)
     before = 0o644 if previous is None else stat.S_IMODE(environment.hosts.stat().st_mode)
     mode = before & stat.S_IMODE(environment.intent.stat().st_mode)
@@ -149,6 +150,32 @@ def _retired(group: str, intent: Intent, previous: Mapping[str, Any]) -> dict[st
             elif role is not None and role not in node.roles:
                 retired[node.name] = variables
     return retired
+
+
+def _renumbered(environment: Environment, intent: Intent, previous: Document | None) -> Document | None:
+    """Return `previous` with the new address of each node that has another one now and shows the same host key there.
+
+    Otherwise the machine would be cleaned up at its old address, with what it runs now.
+    """
+    from nexus_ops.hostkeys import read_pinned
+
+    hosts = previous["all"]["hosts"] if previous is not None else {}
+    taken = {_machine(node.address) for node in intent.nodes.values()}
+    moved = {
+        name: (variables, intent.nodes[node])
+        for name, variables in hosts.items()
+        if (node := name.partition("-at-")[0] if name not in intent.nodes else name) in intent.nodes
+        and "ansible_host" in (variables or {})
+        and _machine(str(variables["ansible_host"])) not in taken
+    }
+    if moved:
+        pinned = read_pinned(environment.known_hosts)
+        for variables, node in moved.values():
+            ssh = replace(node.ssh, port=int(variables.get("ansible_port", 22)))
+            before = replace(node, address=str(variables["ansible_host"]), ssh=ssh)
+            if pinned.of(before) & pinned.of(node):
+                variables["ansible_host"] = node.address
+    return previous
 
 
 def _machine(address: str) -> str:

@@ -164,6 +164,15 @@ def test_a_machine_whose_name_went_to_another_one(environment: Environment, inte
     assert hosts["w1"]["ansible_host"] == "192.0.2.41"
 
 
+def test_a_machine_that_was_given_another_address_is_not_cleaned_up(environment: Environment, intent: Intent) -> None:
+    """Its host key, pinned for both addresses, tells that it is the same one."""
+    refresh_inventory(environment, intent)
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHNhbWU="
+    environment.known_hosts.write_text(f"192.0.2.31 {key}\n192.0.2.41 {key}\n")
+    moved = retired_after(environment, ("w1: {address: 192.0.2.31", "w1: {address: 192.0.2.41"))
+    assert moved == {"retired_worker": [], "retired_lb": []}
+
+
 def test_addresses_may_be_written_in_many_ways(environment: Environment, intent: Intent) -> None:
     refresh_inventory(environment, intent)
     retired_after(environment, ("192.0.2.31", "'2001:db8::1'"))
