@@ -252,7 +252,7 @@ def _reach(intent: Intent, node: Node, reports: Mapping[str, Mapping[str, Any]])
                 continue
             grouped.setdefault((way["port"], way["purpose"], way["error"]), []).append((start, way["source"]))
     for (port, purpose, reason), starts in grouped.items():
-        names, sources = join(start for start, _ in starts), join(dict.fromkeys(source for _, source in starts))
+        names, sources = join(start for start, _ in starts), join(_sources(intent, starts))
         suspects = [f"{chain} on {node.name}" for chain in here.get("firewalls", {}).get("input", ())]
         for start, _ in starts:
             chains = reports[start].get("firewalls", {}).get("output", ())
@@ -263,6 +263,13 @@ def _reach(intent: Intent, node: Node, reports: Mapping[str, Mapping[str, Any]])
             _way_out(intent, purpose, starts)
             or f"accept TCP port {port} from {sources} on it, in its firewalls and in a cloud's security group",
         )
+
+
+def _sources(intent: Intent, starts: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the addresses from which those nodes connect: their own, and over IPv6 the floating IP of its holder."""
+    return list(
+        dict.fromkeys(each for start, source in starts for each in (intent.nodes[start].address, source) if each)
+    )
 
 
 def _refuses_itself(intent: Intent, node: Node, way: Mapping[str, Any]) -> bool:

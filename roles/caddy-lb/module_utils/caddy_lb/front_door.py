@@ -76,7 +76,7 @@ def likely_cause(upstream: Upstream, sources: Collection[str]) -> str:
     if source and ipaddress.ip_address(source) not in known:
         wanted = " or ".join(sources)
         return f"; connections leave from {source}, but {upstream.worker} accepts {wanted}: name {source} in nexus.yml"
-    where = f"TCP port {upstream.port} from {source or 'here'}"
+    where = f"TCP port {upstream.port} from {' and '.join(sources) or source or 'here'}"
     if number == errno.ECONNREFUSED:
         return f"; the service does not listen at that address, or a firewall on {upstream.worker} rejects {where}"
     return f"; a firewall probably drops it: on {upstream.worker}, accept {where}"
