@@ -107,4 +107,10 @@ class ActionModule(action_loader.get("node_module", class_only=True)):  # type: 
         result: dict[str, Any] = self._execute_module(
             module_name="service_release", module_args=arguments, task_vars=self._variables
         )
+        message = str(result.get("msg") or "")
+        for name in here:
+            left_out = releases.get(name, {}).get("left_out")
+            about = any(f" of {name}{end}" in message for end in (" ", ":")) and "last log lines" in message
+            if result.get("failed") and left_out and about:
+                result["msg"] = f"{message}\n.gitignore left out of this release: {', '.join(left_out)}"
         return result

@@ -128,6 +128,21 @@ def test_ignored_files_are_left_out(app: Path, cache: Path, versioned: bool) -> 
     }
 
 
+@pytest.mark.parametrize("versioned", [True, False])
+def test_what_gitignore_left_out_is_named(app: Path, cache: Path, versioned: bool) -> None:
+    assert release_of(app, cache).left_out == ()
+    (app / ".gitignore").write_text("dist/\n*.log\n")
+    for path in ("dist/js/main.js", "static/a.log", "static/__pycache__/a.pyc", "empty/folder/"):
+        (app / path).parent.mkdir(parents=True, exist_ok=True)
+        if not path.endswith("/"):
+            (app / path).write_text("built")
+    if versioned:
+        repository(app)
+    release = release_of(app, cache)
+    assert release.left_out == ("dist/", "static/a.log")
+    assert not {"dist", "dist/js/main.js", "static/a.log"} & names_in(release)
+
+
 def test_folder_that_its_repository_ignores_is_deployed(app: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("/app/\n")
     (app / ".gitignore").write_text("*.log\n")
@@ -247,6 +262,76 @@ def test_credentials_of_a_repository_are_not_shown(cache: Path) -> None:
     with pytest.raises(SourceError) as caught:
         pack("web", {"git": "https://user:geheim@127.0.0.1:9/x.git", "ref": "main"}, "", cache)
     assert "geheim" not in str(caught.value)
+
+
+def served(origin: Path, monkeypatch: pytest.MonkeyPatch, *, any_commit: bool) -> str:
+    """Return an address of `origin` whose server sends any commit, or those alone that a branch or tag points to."""
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.version")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "2" if any_commit else "0")  # version 2 lets everybody ask for anything
+    return f"file://{origin}"
+
+
+@pytest.mark.parametrize("any_commit", [True, False])
+@pytest.mark.parametrize("digits", [7, 40])
+def test_older_commits_are_found_after_the_newest(
+    origin: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, any_commit: bool, digits: int
+) -> None:
+    commits = [subprocess.check_output(["git", "-C", str(origin), "rev-parse", "HEAD"], text=True).strip()]
+    for text in ("two", "three", "four"):
+        (origin / "server.py").write_text(text)
+        commits.append(commit(origin, text))
+    address = served(origin, monkeypatch, any_commit=any_commit)
+    pack("web", {"git": address, "ref": "main"}, "", cache)
+    for older in reversed(commits):
+        assert older in pack("web", {"git": address, "ref": older[:digits]}, "", cache).origin
+
+
+@pytest.mark.parametrize("any_commit", [True, False])
+@pytest.mark.parametrize("digits", [7, 40])
+def test_commit_of_a_pull_request_is_found(
+    origin: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, any_commit: bool, digits: int
+) -> None:
+    (origin / "server.py").write_text("pulled")
+    pulled = commit(origin, "pulled")
+    run = ["git", "-C", str(origin)]
+    subprocess.run([*run, "update-ref", "refs/pull/1/head", pulled], check=True)
+    subprocess.run([*run, "reset", "--quiet", "--hard", "HEAD~1"], check=True)
+    address = served(origin, monkeypatch, any_commit=any_commit)
+    pack("web", {"git": address, "ref": "main"}, "", cache)
+    assert pulled in pack("web", {"git": address, "ref": pulled[:digits]}, "", cache).origin
+    with pytest.raises(SourceError, match="no branch, tag or commit 0000000"):
+        pack("web", {"git": address, "ref": "0000000"}, "", cache)
+
+
+def test_branch_that_is_gone_is_not_deployed(origin: Path, cache: Path) -> None:
+    run = ["git", "-C", str(origin)]
+    subprocess.run([*run, "branch", "old"], check=True)
+    assert from_git(origin, "old~0", cache)  # not a name that the server knows: all branches are fetched
+    subprocess.run([*run, "branch", "-D", "--quiet", "old"], check=True)
+    with pytest.raises(SourceError, match="no branch, tag or commit old"):
+        from_git(origin, "old", cache)
+
+
+def test_release_of_a_commit_holds_what_its_checkout_holds(origin: Path, cache: Path) -> None:
+    (origin / "config").mkdir()
+    (origin / "config/app.yml").write_text("a: 1\n")
+    (origin / "version.txt").write_text("$Format:%H$\n")
+    (origin / ".gitattributes").write_text("config export-ignore\n*.yml export-ignore\nversion.txt export-subst\n")
+    commit(origin, "attributes")
+    release = from_git(origin, "main", cache)
+    assert {"config/app.yml", "version.txt", ".gitattributes"} <= names_in(release)
+    assert release.release == release_of(origin, cache).release
+
+
+def test_pointer_of_git_lfs_is_refused(origin: Path, cache: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    (origin / "about-lfs.txt").write_text(f"A pointer looks like this:\n{pointer}")
+    (origin / "model.bin").write_text(pointer)
+    commit(origin, "model")
+    for source in ({"git": str(origin), "ref": "main"}, {"path": str(origin)}):
+        with pytest.raises(SourceError, match=r"model\.bin is a pointer of Git LFS.*git lfs pull"):
+            pack("web", source, "", cache)
 
 
 def test_submodule_is_refused(origin: Path, cache: Path, tmp_path: Path) -> None:

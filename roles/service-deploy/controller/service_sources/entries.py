@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK = 1 << 20
+LFS_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(.*\n)*oid sha256:[0-9a-f]{64}\nsize [0-9]+\n"
+)
+LFS_POINTER_SIZE = 1024  # bytes; git-lfs takes nothing longer for a pointer
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,19 @@ def digest_of(entries: Iterable[Entry]) -> str:
             kind, value = "program" if entry.executable else "file", _digest(entry.open)
         digest.update(f"{entry.path}\0{kind}\0{value}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def check_pointers(service: str, entries: Iterable[Entry]) -> None:
+    """Raise SourceError for a file that Git LFS keeps elsewhere: what is in its place would be deployed."""
+    for entry in entries:
+        if entry.target or not 0 < entry.size <= LFS_POINTER_SIZE:
+            continue
+        with entry.open() as stream:
+            if LFS_POINTER.fullmatch(stream.read()):
+                raise SourceError(
+                    f"service {service}: {entry.path} is a pointer of Git LFS, not the file itself; run `git lfs pull` "
+                    "in a checkout and deploy that folder with source.path"
+                )
 
 
 def check_links(service: str, entries: Iterable[Entry]) -> None:

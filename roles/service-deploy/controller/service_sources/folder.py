@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from service_sources.entries import Entry
@@ -12,7 +12,7 @@ from service_sources.errors import SourceError
 from service_sources.programs import GitRefusedError, git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pathspec import GitIgnoreSpec
 
@@ -32,6 +32,22 @@ def entries_of_folder(service: str, folder: Path) -> list[Entry]:
     if not entries:
         raise SourceError(f"service {service}: nothing to deploy in {folder}; put files there that no .gitignore names")
     return entries
+
+
+def left_out_of(folder: Path, entries: Iterable[Entry]) -> list[str]:
+    """Return the files and, with a slash behind them, whole folders of `folder` that .gitignore left out, by path."""
+    packed = {entry.path for entry in entries}
+    above = {parent.as_posix() for path in packed for parent in PurePosixPath(path).parents}
+    found = []
+    for top, folders, files in os.walk(folder):
+        base = Path(top).relative_to(folder)
+        inside = [name for name in folders if name not in LEFT_OUT]
+        found += [path for name in files if (path := (base / name).as_posix()) not in packed]
+        folders[:] = [name for name in inside if (base / name).as_posix() in above]
+        for name in set(inside) - set(folders):
+            if (base / name).as_posix() not in packed and any(names for _, _, names in os.walk(Path(top, name))):
+                found.append(f"{(base / name).as_posix()}/")
+    return sorted(found)
 
 
 def _in_work_tree(folder: Path) -> bool:

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from service_sources.archive import entries_of_archive, file_of
 from service_sources.download import shown
-from service_sources.entries import Entry, check_links, digest_of, sha256_of
+from service_sources.entries import Entry, check_links, check_pointers, digest_of, sha256_of
 from service_sources.errors import SourceError
-from service_sources.folder import entries_of_folder
+from service_sources.folder import entries_of_folder, left_out_of
 from service_sources.programs import without_credentials
 from service_sources.repository import Repository
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMAT = "1"  # part of every release id: a release made another way is another release
 ROOM = 4096  # what a file or folder takes on disk beyond its content, about, in bytes
+NAMED = 5  # how many of the files that were left out a message names
 UNUSED = 30 * 86400.0  # seconds that a download is kept after its last use
 
 
@@ -34,6 +35,7 @@ UNUSED = 30 * 86400.0  # seconds that a download is kept after its last use
 class Release:
     """What the workers need to know. `archive` is on the controller; sizes are in bytes; `origin` is for people.
 
+    `left_out`, for folders alone: the first files and folders that .gitignore kept out of it.
     `image`, for container images alone: where podman finds it, the transport only when it is in `archive`.
     """
 
@@ -44,6 +46,7 @@ class Release:
     unpacked_size: int
     origin: str
     image: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def id_of(content: str, setup: str) -> str:
@@ -58,13 +61,15 @@ def pack(service: str, source: dict[str, Any], setup: str, cache: Path) -> Relea
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _entries(service, source, cache) as (origin, entries):
+            left_out = tuple(left_out_of(Path(origin), entries)[:NAMED]) if source.get("path") else ()
             check_links(service, entries)
+            check_pointers(service, entries)
             content = digest_of(entries)
             release = id_of(content, setup)
             known = cache / f"{service}-{release}.json"
             if (found := _read_known(known)) is not None:
-                return replace(found, origin=origin)
-            return _write(service, release, content, origin, entries, known)
+                return replace(found, origin=origin, left_out=left_out)
+            return replace(_write(service, release, content, origin, entries, known), left_out=left_out)
     except OSError as error:
         where = error.filename or cache
         raise SourceError(

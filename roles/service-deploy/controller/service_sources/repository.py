@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+BEGIN_OF_COMMIT = re.compile(r"[0-9a-f]{4,63}")
+WHOLE_HISTORY = "--depth=2147483647"  # git's own word for it, which also holds where the copy is whole already
+ATTRIBUTES = (
+    "* -export-ignore -export-subst\n"  # a release holds what a checkout does; this file wins over the commit's
+)
 
 
 class Repository:
@@ -31,6 +36,9 @@ class Repository:
             raise SourceError(f"service {service}: {address} is no address of a git repository; correct source.git")
         if not (self.folder / "HEAD").exists():
             git(service, "init", "--quiet", "--bare", str(self.folder))
+        attributes = self.folder / "info" / "attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        attributes.write_text(ATTRIBUTES, encoding="utf-8")
 
     def pin(self, ref: str) -> str:
         """Return the commit that `ref` (branch, tag or commit) is now, and have it here. Raises SourceError.
@@ -42,14 +50,18 @@ class Repository:
         commit = self._ask(ref)
         if commit and self._has(commit):
             return commit
-        self._fetch(f"+{commit}:refs/nexus/{commit}" if commit else None)
-        try:
-            found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit or ref}^{{commit}}")
-        except GitRefusedError:
-            raise SourceError(
-                f"service {self.service}: {self._shown} has no branch, tag or commit {ref}; correct source.ref"
-            ) from None
-        return found.decode().strip()
+        if not commit and COMMIT.fullmatch(ref):
+            commit = ref  # a server that allows it sends any commit it has, whether a branch leads there or not
+        self._fetch(commit)
+        if found := self._find(commit or ref):
+            return found
+        if BEGIN_OF_COMMIT.fullmatch(ref) and (commit := self._ask_for_tip(ref)):
+            self._fetch(commit)
+            if found := self._find(commit):
+                return found
+        raise SourceError(
+            f"service {self.service}: {self._shown} has no branch, tag or commit {ref}; correct source.ref"
+        )
 
     def entries(self, commit: str, scratch: IO[bytes]) -> Iterator[Entry]:
         """Yield what `commit` holds, unordered; `scratch` must stay open until the entries are read."""
@@ -83,6 +95,20 @@ class Repository:
             return False
         return True
 
+    def _find(self, ref: str) -> str:
+        """Return the commit that `ref` is in the copy, empty when it is not there, or is the begin of several."""
+        try:
+            found = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        except GitRefusedError:
+            return ""
+        return found.decode().strip()
+
+    def _ask_for_tip(self, begin: str) -> str:
+        """Return the commit that begins so and that any ref of the repository (a pull request, say) leads to."""
+        answer = git(self.service, "ls-remote", "--", self.address)
+        found = {line.split("\t")[0] for line in answer.decode().splitlines() if line.startswith(begin)}
+        return found.pop() if len(found) == 1 else ""
+
     def _ask(self, ref: str) -> str:
         """Return the commit that the repository says a branch or tag is, empty when it knows none of that name."""
         names = [ref] if ref == "HEAD" or ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
@@ -94,11 +120,12 @@ class Repository:
         known = {name: commit for commit, name in (line.split("\t") for line in answer.decode().splitlines())}
         return next((known[form] for form in wanted if form in known), "")
 
-    def _fetch(self, wanted: str | None) -> None:
-        """Fetch one commit where the server allows it, else all branches and tags."""
+    def _fetch(self, commit: str) -> None:
+        """Fetch `commit` where the server allows it, else all branches and tags with their whole history."""
         everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
         into = ["fetch", "--quiet", "--force"]
-        if wanted:
+        if commit:
+            wanted = f"+{commit}:refs/nexus/{commit}"
             try:
                 self._git(*into, "--depth=1", "--", self.address, wanted, timeout=FETCH_TIMEOUT)
             except GitRefusedError:
@@ -106,7 +133,7 @@ class Repository:
             else:
                 return
         try:
-            self._git(*into, "--", self.address, *everything, timeout=FETCH_TIMEOUT)
+            self._git(*into, "--prune", WHOLE_HISTORY, "--", self.address, *everything, timeout=FETCH_TIMEOUT)
         except GitRefusedError as error:
             raise self._unreachable(error) from None
 
