@@ -16,6 +16,7 @@ from nexus_ops.intent.model import Intent, Node
 from nexus_ops.inventory import refresh_inventory
 from nexus_ops.runner import execute, load_ahead, plan_invocation
 from nexus_ops.secrets import ensure_secrets
+from nexus_ops.ssh import silence
 
 GREETING_TIMEOUT = 1.5
 """Seconds."""
@@ -77,19 +78,12 @@ def ask_nodes(
 
 def _mute(intent: Intent) -> dict[str, str]:
     """Return the nodes whose ssh server does not say hello within GREETING_TIMEOUT seconds, with the reason."""
-    import socket
     from concurrent.futures import ThreadPoolExecutor
 
     def reason(node: Node) -> str:
         if node.address == "localhost":
             return ""
-        try:
-            with socket.create_connection((node.address, node.ssh.port), GREETING_TIMEOUT) as connection:
-                return "" if connection.recv(4) else "its ssh server hung up"  # RFC 4253, section 4.2: it speaks first
-        except TimeoutError:
-            return f"no answer from {node.address} port {node.ssh.port} within {GREETING_TIMEOUT:g} s"
-        except OSError as error:
-            return f"{node.address} port {node.ssh.port}: {error.strerror or error}"
+        return silence(node.ssh.user, node.address, node.ssh.port, GREETING_TIMEOUT)
 
     with ThreadPoolExecutor(max_workers=64) as pool:
         reasons = dict(zip(intent.nodes, pool.map(reason, intent.nodes.values()), strict=True))

@@ -15,6 +15,7 @@ from pathlib import Path
 from nexus_ops.errors import NexusError
 from nexus_ops.files import write_atomically
 from nexus_ops.intent.model import Node
+from nexus_ops.ssh import proxy_command, shown_host_key
 
 SCAN_TIMEOUT = 10
 """Seconds that a node has to show its keys."""
@@ -104,6 +105,9 @@ def scan_host_keys(nodes: Iterable[Node]) -> dict[str, frozenset[HostKey] | str]
 
 
 def _scan(node: Node) -> frozenset[HostKey] | str:
+    if proxy_command(node.ssh.user, node.address, node.ssh.port):  # which ssh-keyscan knows nothing of
+        line, reason = shown_host_key(node.ssh.user, node.address, node.ssh.port, SCAN_TIMEOUT)
+        return frozenset({HostKey(*line.split()[1:3])}) if line else reason
     command = ["ssh-keyscan", "-T", str(SCAN_TIMEOUT), "-p", str(node.ssh.port), node.address]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SCAN_TIMEOUT * 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nexus_ops import lock_holder
 from nexus_ops.errors import NexusError
+from nexus_ops.ssh import ssh_command
 
 if TYPE_CHECKING:
     from nexus_ops.environment import Environment
@@ -28,24 +30,13 @@ Message = dict[str, Any]
 
 def link_command(environment: Environment, node: Node) -> list[str]:
     """Return the call that starts the holder on `node`, as root there."""
-    program = [PYTHON, "-c", Path(lock_holder.__file__).read_text(encoding="utf-8"), "nexus-ops-lock"]
+    source = base64.b64encode(Path(lock_holder.__file__).read_bytes()).decode()
+    # One line of plain characters: the user's login shell there may be any (csh takes no line breaks in quotes).
+    program = [PYTHON, "-c", f"import base64; exec(base64.b64decode({source!r}))", "nexus-ops-lock"]
     if node.address == "localhost":
         return program if os.geteuid() == 0 else ["sudo", "-n", *program]
-    options = [
-        "BatchMode=yes",
-        f'UserKnownHostsFile="{environment.known_hosts}"',
-        "StrictHostKeyChecking=yes",
-        f"ConnectTimeout={CONNECT_SECONDS}",
-        "ServerAliveInterval=5",
-        "ServerAliveCountMax=3",
-        "ControlMaster=no",
-        "ControlPath=none",
-    ]
-    command = ["ssh", "-T", *(part for option in options for part in ("-o", option)), "-p", str(node.ssh.port)]
-    if node.ssh.private_key_file:
-        command += ["-i", str(environment.folder / Path(node.ssh.private_key_file).expanduser())]
     remote = shlex.join(program if node.ssh.user == "root" else ["sudo", "-n", *program])
-    return [*command, "--", f"{node.ssh.user}@{node.address}", remote]
+    return [*ssh_command(environment, node, connect_timeout=CONNECT_SECONDS, alive_count=3), remote]
 
 
 class Link:

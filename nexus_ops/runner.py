@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import locale
 import os
 import queue
 import shlex
@@ -22,6 +23,9 @@ from nexus_ops.events import Event, Kind, read_event
 
 INTERRUPT_PATIENCE = 15.0
 """Seconds that Ansible has to end by itself once it was asked to; then it is killed."""
+
+UTF8_LOCALES = ("C.UTF-8", "en_US.UTF-8")
+"""Locales that need not be generated: on Linux, and on macOS."""
 
 INTERRUPT_INTERVAL = 1.0
 """Seconds after which it is asked again: Python drops a signal that arrives while it forks."""
@@ -111,8 +115,26 @@ def plan_invocation(
         "ANSIBLE_NOCOLOR": "1",
         "NEXUS_OPS_PARENT": str(os.getpid()),  # playbooks/callback_plugins/nexus_parent.py
         "PATH": path,  # pipx puts only our own command on the PATH, not ansible-playbook
+        **usable_locale(),
     }
     return Invocation(content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity)
+
+
+def usable_locale() -> dict[str, str]:
+    """Return the variables that give Ansible a locale it accepts, none where this machine's settings do.
+
+    Ansible ends at once where the locale that the environment names was never generated or is not UTF-8.
+    """
+    now = locale.setlocale(locale.LC_ALL)
+    try:
+        for wanted in ("", *UTF8_LOCALES):
+            with contextlib.suppress(locale.Error):
+                locale.setlocale(locale.LC_ALL, wanted)
+                if (locale.getlocale(locale.LC_CTYPE)[1] or "").upper().replace("-", "") == "UTF8":
+                    return {"LC_ALL": wanted} if wanted else {}
+    finally:
+        locale.setlocale(locale.LC_ALL, now)
+    return {}
 
 
 def load_ahead() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from nexus_ops.intent.model import Intent, Role
 from nexus_ops.inventory import refresh_inventory, retired_hosts
 from nexus_ops.monitoring import NodeStatus, State, join, no_answer
 from nexus_ops.monitoring import evaluate as evaluate_monitoring
+from nexus_ops.ssh import silence
 from nexus_ops.variables import upstream_address
 
 PLAYBOOK = "status"
@@ -143,12 +143,8 @@ def still_there(inventory: Mapping[str, Any]) -> list[str]:
 
     def answers(name: str) -> bool:
         variables = hosts.get(name) or {}
-        try:
-            place = (str(variables.get("ansible_host", name)), int(variables.get("ansible_port", 22)))
-            socket.create_connection(place, RETIRED_TIMEOUT).close()
-        except OSError:
-            return False
-        return True
+        place = (str(variables.get("ansible_host", name)), int(variables.get("ansible_port", 22)))
+        return not silence(str(variables.get("ansible_user", "root")), *place, RETIRED_TIMEOUT)
 
     with ThreadPoolExecutor(max_workers=32) as pool:
         return [name for name, there in zip(retired, pool.map(answers, retired), strict=True) if there]

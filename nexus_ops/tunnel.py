@@ -10,12 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nexus_ops.dashboard import PARENT_PORT, Attempt, Candidate, Resolution, local_page, try_page
 from nexus_ops.errors import NexusError
 from nexus_ops.intent.model import Intent, Node
+from nexus_ops.ssh import ssh_command
 
 if TYPE_CHECKING:
     from nexus_ops.environment import Environment
@@ -27,26 +27,10 @@ START_PATIENCE = 15.0
 RETRY_SECONDS = 2.0
 
 
-def ssh_command(environment: Environment, node: Node, port: int) -> list[str]:
+def tunnel_command(environment: Environment, node: Node, port: int) -> list[str]:
     """Return the call that forwards this machine's `port` to the parent on `node`: the inventory's ssh settings."""
-    options = [
-        "BatchMode=yes",
-        f'UserKnownHostsFile="{environment.known_hosts}"',
-        "StrictHostKeyChecking=yes",
-        "ExitOnForwardFailure=yes",
-        f"ConnectTimeout={CONNECT_SECONDS}",
-        "ServerAliveInterval=5",
-        "ServerAliveCountMax=2",
-        "ControlMaster=no",
-        "ControlPath=none",
-    ]
-    command = ["ssh", "-N", "-T", *(part for option in options for part in ("-o", option))]
-    if node.ssh.private_key_file:
-        command += ["-i", str(environment.folder / Path(node.ssh.private_key_file).expanduser())]
-    return [
-        *(*command, "-p", str(node.ssh.port), "-L", f"127.0.0.1:{port}:127.0.0.1:{PARENT_PORT}"),
-        *("--", f"{node.ssh.user}@{node.address}"),
-    ]
+    forward = ("-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:{PARENT_PORT}")
+    return ssh_command(environment, node, *forward, connect_timeout=CONNECT_SECONDS, alive_count=2)
 
 
 def free_port() -> int:
@@ -113,7 +97,7 @@ class Tunnel:
         self.close()
         if candidate.via == "parent":
             return try_page(self._environment, self._intent, candidate)
-        command = ssh_command(self._environment, node, self._port)
+        command = tunnel_command(self._environment, node, self._port)
         try:
             self._process = self._start(command)
         except FileNotFoundError:

@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_ops.intent.model import GitSource, ImageSource, Intent, Node, PathSource, Role, Service, Source, Tls
-
-SSH_ARGUMENTS = (
-    """-o {{ ('UserKnownHostsFile="' ~ inventory_dir ~ '/known_hosts"') | quote }}"""
-    " -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
-    " -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
-)
+from nexus_ops.ssh import ANSIBLE_ARGUMENTS
 
 Document = dict[str, Any]
 
@@ -33,7 +28,7 @@ def inventory_variables(intent: Intent, folder: Path) -> Document:
         "nexus_cluster": intent.cluster,
         "nexus_intent_sha256": intent.sha256,
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_ssh_common_args": SSH_ARGUMENTS,
+        "ansible_ssh_common_args": ANSIBLE_ARGUMENTS,
         **_load_balancing(intent),
         **_services(intent, folder),
         **_monitoring(intent),

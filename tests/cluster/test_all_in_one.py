@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.cluster.cli import run
 from tests.cluster.cluster import BOOT_SECONDS, WEB_PORT
 from tests.cluster.measure import MIX, note, wait_until
 from tests.cluster.monitoring.monitored import complete
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.cluster.cli import Result
     from tests.cluster.cluster import Cluster
 
 LIVE_SECONDS = 60.0
@@ -72,3 +81,66 @@ def test_monitoring_is_enabled_by_one_command_and_a_second_one_changes_nothing(t
     assert again.document["changed"] == 0, f"objective: a second run changes nothing\n{again}"
     assert three.cli("plan", "all", "--json").expect(0).document["changes"] == 0
     assert three.cli("dashboard", "--json").expect(0).document["via"] == "virtual_ip"
+
+
+def with_ssh_configuration(cluster: Cluster, folder: Path, *arguments: str) -> Result:
+    """Run a command of nexus-ops with `folder` as ~/.ssh, in a mount namespace: ssh does not ask $HOME."""
+    script = 'mkdir -p ~/.ssh && mount --bind "$0" ~/.ssh && exec "$@"'
+    command = ("unshare", "--mount", "sh", "-c", script, str(folder), *cluster.cli.command(*arguments))
+    return run(command, cwd=cluster.project, timeout=200)
+
+
+@contextmanager
+def hidden_behind(cluster: Cluster, jump: str, *hidden: str) -> Iterator[None]:
+    """Let `hidden` refuse ssh from everybody but the node `jump`, without a word, for the length of a `with` block."""
+    ports = "tcp dport { 22, 2222 }"
+    rules = f"""table inet behind {{ chain input {{
+        type filter hook input priority -10; {ports} ip saddr != {cluster.address(jump)} drop
+    }}
+    }}"""
+    try:
+        for node in hidden:
+            cluster.run(node, "sh", "-c", f"nft -f - <<'END'\n{rules}\nEND")
+        yield
+    finally:
+        for node in hidden:
+            cluster.run(node, "nft", "delete", "table", "inet", "behind", check=False)
+
+
+@pytest.mark.parametrize("way", ["ProxyJump", "ProxyCommand"])
+def test_nodes_behind_a_jump_host_are_reached_by_every_command(three: Cluster, tmp_path: Path, way: str) -> None:
+    key, known = three.folder / "ssh_key", three.folder / "known_hosts"
+    options = {
+        "ProxyJump": f"ProxyJump ops@{three.address('n1')}",
+        "ProxyCommand": f"ProxyCommand ssh -i {key} -o UserKnownHostsFile={known} -W %h:%p ops@{three.address('n1')}",
+    }
+    (tmp_path / "config").write_text(
+        f"Host {three.address('n1')}\n  IdentityFile {key}\n  UserKnownHostsFile {known}\n"
+        f"Host {three.address('n2')} {three.address('n3')}\n  {options[way]}\n  ControlPath {tmp_path}/%C\n"
+    )
+    pinned = known.read_text()
+    with hidden_behind(three, "n1", "n2", "n3"):
+        assert three.cli("status").expect(1), "without that configuration they do not answer"
+        known.write_text("".join(line for line in pinned.splitlines(keepends=True) if three.address("n2") not in line))
+        bootstrap = with_ssh_configuration(three, tmp_path, "bootstrap", "n2", "n3", "--yes")
+        assert bootstrap.code == 0, bootstrap
+        assert "ssh-ed25519" in known.read_text().partition(three.address("n2"))[2].splitlines()[0]
+        for command in (["status"], ["doctor"], ["services"], ["lock", "show"], ["apply", "ha", "--yes"]):
+            with_ssh_configuration(three, tmp_path, *command).expect(0)
+        with_ssh_configuration(three, tmp_path, "deploy", "web", "--skip-unreachable", "--yes").expect(0)
+    known.write_text(pinned)
+
+
+def test_an_agent_with_many_keys_does_not_stand_in_the_way(three: Cluster, tmp_path: Path) -> None:
+    for number in range(7):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / f"key{number}"], check=True)
+    script = 'ssh-add -q "$0"/key?; exec "$@"'
+    for command in (["bootstrap", "--yes"], ["status"], ["doctor"], ["lock", "show"], ["apply", "ha", "--yes"]):
+        agent = ("ssh-agent", "sh", "-c", script, str(tmp_path), *three.cli.command(*command))
+        run(agent, cwd=three.project, timeout=200).expect(0)
+
+
+@pytest.mark.parametrize("variable", ["LC_ALL=C", "LC_ALL=POSIX", "LANG=xx_XX.UTF-8", "LC_ALL=xx_XX.UTF-8"])
+def test_a_locale_that_ansible_would_refuse_is_replaced(three: Cluster, variable: str) -> None:
+    command = ("env", "--unset=LANG", "--unset=LC_ALL", variable, *three.cli.command("services"))
+    run(command, cwd=three.project, timeout=60).expect(0)

@@ -13,7 +13,7 @@ import pytest
 from nexus_ops.environment import Environment
 from nexus_ops.errors import NexusError
 from nexus_ops.intent.model import Intent
-from nexus_ops.tunnel import Tunnel, ssh_command
+from nexus_ops.tunnel import Tunnel, tunnel_command
 from tests.unit.conftest import Called
 from tests.unit.test_dashboard import make
 
@@ -35,7 +35,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_call_of_ssh(environment: Environment, cluster: Intent) -> None:
-    command = ssh_command(environment, cluster.nodes["mgr2"], 4711)
+    command = tunnel_command(environment, cluster.nodes["mgr2"], 4711)
     options = [value for flag, value in itertools.pairwise(command) if flag == "-o"]
     assert {"StrictHostKeyChecking=yes", "ExitOnForwardFailure=yes", "BatchMode=yes"} <= set(options)
     assert f'UserKnownHostsFile="{environment.known_hosts}"' in options
