@@ -114,6 +114,8 @@ def _silence_behind(proxy: Sequence[str], address: str, port: int) -> str:
         timer.start()
         try:
             greeting = process.stdout.read(4) if process.stdout else b""
+            if not greeting:
+                process.wait()  # its reason may come last; the timer ends it
         finally:
             late = not timer.is_alive()
             timer.cancel()

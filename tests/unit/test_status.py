@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -190,4 +191,7 @@ def test_a_machine_that_is_gone_for_good_is_no_problem() -> None:
             gone = {"ansible_host": "127.0.0.1", "ansible_port": closed.getsockname()[1]}
         children: dict[str, Any] = {"retired_worker": {"hosts": {"w3": {}, "w4": {}}}}
         inventory = {"all": {"hosts": {"w3": there, "w4": gone}, "children": children}}
+        greeter = threading.Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-test\r\n"))
+        greeter.start()
         assert still_there(inventory) == ["w3"]
+        greeter.join()
