@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace `path` by `text` in one step, with `mode`. Raises OSError; then the old file is as it was."""
+    """Replace `path` by `text` in one step, with `mode`. Raises OSError that names `path`; the old file stays then."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
@@ -18,8 +18,10 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
             stream.flush()
             os.fsync(descriptor)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a write, as for lack of room
+            error.filename = str(path)
         raise
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from nexus_ops.environment import Environment
-from nexus_ops.files import read_text
+from nexus_ops.files import read_text, write_atomically
 from nexus_ops.intent.write import write_intent
 from tests.unit.conftest import INTENT, Called
 
@@ -38,3 +41,11 @@ def test_line_ends_stay_through_a_command(environment: Environment, call: Callab
     assert call("node", "add", "w3", "--address", "192.0.2.33", "--role", "worker").code == 0
     assert call("node", "remove", "w3").code == 0
     assert read_text(environment.intent) == text
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_write_that_fails_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "hosts.yml"
+    with pytest.raises(OSError, match=r"hosts\.yml"):
+        write_atomically(file, "x" * 100)
+    assert list(tmp_path.iterdir()) == []

@@ -177,7 +177,7 @@ def main() -> None:
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}", **state.result())
+        module.fail_json(msg=f"{error.filename or 'a file of this node'}: {error.strerror}", **state.result())
     result = state.result()
     result["changed"] = result["changed"] or bool(missing)
     module.exit_json(unmet=missing, **result)

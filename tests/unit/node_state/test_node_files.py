@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.node_state import State, StateError
 from ansible.module_utils.node_state.record import HIDDEN
+from ansible.module_utils.node_state.snapshot import Snapshot
 
 USER, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
 
@@ -110,3 +111,10 @@ def test_paths_that_cannot_be_ours_are_not_removed(path: str) -> None:
 
     with pytest.raises(StateError, match="refusing to remove"):
         files.remove(Path(path))
+
+
+@pytest.mark.usefixtures("no_room")
+def test_a_write_that_fails_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"web\.json"):
+        Snapshot(b"x" * 100).put(tmp_path / "web.json")
+    assert list(tmp_path.iterdir()) == []

@@ -54,7 +54,10 @@ class Snapshot:
         return self.content is not None or self.target is not None
 
     def stage(self, path: Path) -> Path:
-        """Write this beside `path`, synced to disk, and return where. Leaves nothing behind on OSError."""
+        """Write this beside `path`, synced to disk, and return where.
+
+        Leaves nothing behind on OSError, which names `path`: a write that fails for lack of room does not by itself.
+        """
         staged = sibling(path, NEW)
         staged.unlink(missing_ok=True)
         if self.target is not None:
@@ -68,8 +71,9 @@ class Snapshot:
                 os.fchown(stream.fileno(), self.uid, self.gid)
                 os.fchmod(stream.fileno(), self.mode)
                 os.fsync(stream.fileno())
-        except OSError:
+        except OSError as error:
             staged.unlink(missing_ok=True)
+            error.filename = error.filename or str(path)
             raise
         return staged
 
