@@ -36,6 +36,7 @@ class Event:
     """One event. `message` is set for failures and output, `changes` for changed tasks, `stats` at the end.
 
     `report` is what a module says of its host under that name in its result, for those who asked for it.
+    `counted_for` is the host that Ansible counts an unreachable one for: a task that was delegated belongs to another.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Event:
     stdout: str = ""
     pid: int = 0
     report: Mapping[str, Any] = field(default_factory=dict)
+    counted_for: str = ""
 
 
 def read_event(raw: Mapping[str, Any]) -> Event | None:
@@ -71,12 +73,19 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
             kind = Kind.IGNORED if data.get("ignore_errors") else Kind.FAILED
             return Event(kind, **common, message=failure_message(result))
         case "runner_on_unreachable":
-            return Event(Kind.UNREACHABLE, **common, message=failure_message(result))
+            lost = {**common, "host": _lost_host(host, result), "counted_for": host}
+            return Event(Kind.UNREACHABLE, **lost, message=failure_message(result))
         case "playbook_on_stats":
             return Event(Kind.STATS, **common, stats=_stats(data))
         case "error" | "warning" | "verbose" | "deprecated":
             return Event(Kind.OUTPUT, **common, message=str(raw.get("stdout", "")).strip())
     return Event(Kind.OUTPUT, **common) if raw.get("stdout") else None
+
+
+def _lost_host(host: str, result: Mapping[str, Any]) -> str:
+    """Return which host could not be reached: the item of a loop over the hosts that a task is delegated to."""
+    lost = [item for item in result.get("results", []) if isinstance(item, Mapping) and item.get("unreachable")]
+    return str(lost[0]["item"]) if lost and isinstance(lost[0].get("item"), str) else host
 
 
 def _task_name(name: str) -> str:
@@ -86,7 +95,11 @@ def _task_name(name: str) -> str:
 
 def failure_message(result: Mapping[str, Any]) -> str:
     """Return the reason of a failed result in few lines: the module's message, else the end of what it printed."""
-    items = [item for item in result.get("results", []) if isinstance(item, Mapping) and item.get("failed")]
+    items = [
+        item
+        for item in result.get("results", [])
+        if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable"))
+    ]
     if items:
         return "; ".join(dict.fromkeys(failure_message(item) for item in items))
     message = str(result.get("msg") or result.get("censored") or "").strip()

@@ -78,13 +78,21 @@ class Outcome:
             case Kind.CHANGED:
                 self.changes.setdefault(event.host, []).append(event)
             case Kind.STATS:
-                self.stats = {host: dict(columns) for host, columns in event.stats.items()}
-                # Only the statistics tell whether the play went on as if nothing were (`ignore_unreachable`).
-                lost = {host for host, columns in self.stats.items() if columns["unreachable"]}
-                self.ignored += [event for event in self.unreachable if event.host not in lost]
-                self.unreachable = [event for event in self.unreachable if event.host in lost]
+                self._count(event.stats)
             case Kind.OUTPUT if event.message:
                 self.output.append(event.message)
+
+    def _count(self, stats: Mapping[str, Mapping[str, int]]) -> None:
+        """Take the statistics, which alone tell whether a play went on as if nothing were (`ignore_unreachable`)."""
+        self.stats = {host: dict(columns) for host, columns in stats.items()}
+        lost = {host for host, columns in self.stats.items() if columns["unreachable"]}
+        self.ignored += [event for event in self.unreachable if event.counted_for not in lost]
+        self.unreachable = [event for event in self.unreachable if event.counted_for in lost]
+        for event in self.unreachable:
+            if event.host != event.counted_for:  # the other one is well
+                nothing = {"ok": 0, "changed": 0, "failed": 0, "unreachable": 0}
+                self.stats.setdefault(event.host, nothing)["unreachable"] += 1
+                self.stats[event.counted_for]["unreachable"] -= 1
 
 
 def plan_invocation(

@@ -45,6 +45,23 @@ def run(wanted: Invocation) -> Outcome:
     return execute(wanted, lambda _: None, lambda: None)
 
 
+def test_a_host_that_a_task_was_delegated_to_is_the_one_that_is_lost(tmp_path: Path) -> None:
+    task = command("true", delegate_to="{{ item }}", loop=["here", "gone"])
+    outcome = run(invocation(tmp_path, {"hosts": "here", "tasks": [task]}))
+    (lost,) = outcome.unreachable
+    assert lost.host == "gone"
+    assert "Connection refused" in lost.message
+    assert outcome.stats["gone"]["unreachable"] == 1
+    assert outcome.stats["here"]["unreachable"] == 0
+
+
+def test_a_lost_host_that_the_play_goes_on_without_is_none_of_the_run(tmp_path: Path) -> None:
+    lost = command("true", delegate_to="{{ item }}", loop=["gone"], ignore_unreachable=True)
+    outcome = run(invocation(tmp_path, {"hosts": "here", "tasks": [lost, command("true")]}))
+    assert outcome.ok
+    assert [event.host for event in outcome.ignored] == ["gone"]
+
+
 def processes_of(wanted: Invocation, patience: float = 5.0) -> list[str]:
     """Return the processes of a run that are still there after some seconds."""
     deadline = time.monotonic() + patience
