@@ -84,8 +84,37 @@ def change(
         if not application.confirm(question, yes=False):
             application.complain("nothing was changed")
             return ExitCode.FAILED
-    intent = prepare() if prepare else application.intent
-    return finish(application, run(application, order, intent, check=False))
+    if prepare is None:
+        return finish(application, run(application, order, application.intent, check=False))
+    with _put_back_when_refused(application) as results:
+        results.append(run(application, order, prepare(), check=False))
+    return finish(application, results[0])
+
+
+@contextlib.contextmanager
+def _put_back_when_refused(application: Application) -> Iterator[list[Result]]:
+    """Give nexus.yml its text back when the run that was prepared by an edit fails before it has changed anything.
+
+    The result of that run is put into the list. Without that, every later run would fail for the same reason.
+    """
+    from nexus_ops.errors import NexusError
+    from nexus_ops.files import read_text, rewrite
+    from nexus_ops.inventory import refresh_inventory
+
+    environment = application.environment
+    before = read_text(environment.intent)
+    results: list[Result] = []
+    try:
+        yield results
+    except NexusError:
+        rewrite(environment.intent, before)
+        refresh_inventory(environment, application.intent)
+        raise
+    failed = results[0].exit_code in {ExitCode.FAILED, ExitCode.UNREACHABLE}
+    if failed and not results[0].outcome.changed and read_text(environment.intent) != before:
+        rewrite(environment.intent, before)
+        refresh_inventory(environment, application.intent)
+        application.complain(f"{environment.intent} is as it was before this command")
 
 
 def finish(application: Application, result: Result) -> ExitCode:
