@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,12 @@ class State:
     """The wanted state of one node. `name` is the role's: it keeps its markers apart from other roles'."""
 
     def __init__(self, name: str, *, check_mode: bool, secrets: Mapping[str, str] | None = None) -> None:
-        """Touch nothing yet. `secrets` stand in files as `@@NAME@@`."""
+        """Touch nothing yet. `secrets` stand in files as `@@NAME@@`.
+
+        From here on this process, and what it starts, makes files as any Debian does: where a login has a harder umask,
+        packages and folders would be left that other accounts have to enter and cannot.
+        """
+        os.umask(0o022)
         self.check_mode = check_mode
         self.units: dict[str, units.Unit] = {}
         self._secrets = dict(secrets or {})
