@@ -163,10 +163,11 @@ def test_a_changed_host_key_is_refused_with_an_explanation(whole_six: Cluster) -
         "sh",
         "-ec",
         f"mkdir /root/keys; mv {key} {key}.pub /root/keys/; ssh-keygen -q -t ed25519 -N '' -f {key};"
-        # Connections that are kept open were made with the old key: they end, as when a machine is installed again.
-        " systemctl restart ssh; pkill -f '^sshd: root'",
+        " systemctl restart ssh",
     )
     try:
+        # Connections that are kept open were made with the old key: they end, as when a machine is installed again.
+        cluster.run("w2", "pkill", "-f", "^sshd(-session)?: root")  # Debian 12, 13
         refused = cluster.cli("bootstrap", "--yes", "w2")
         applied = cluster.cli("apply", "ha", "--yes", "--json")
     finally:
@@ -208,3 +209,62 @@ def answers(cluster: Cluster) -> dict[str, dict[str, str]]:
 
     wait_until("every worker answers", 15, ask, interval=0.02)
     return found
+
+
+def test_a_holder_that_is_to_be_no_load_balancer_any_more_hands_over_first(whole_six: Cluster) -> None:
+    cluster = whole_six
+    holder, (worker, *_) = cluster.holder(), cluster.nodes("worker")
+    before = cluster.intent_file.read_bytes()
+    intent = cluster.intent
+    intent["nodes"][holder]["roles"] = ["manager"]
+    cluster.write(intent)
+    try:
+        with cluster.load(LIGHT) as load:
+            load.go_on(2)
+            cluster.cli("apply", "ha", "--yes").expect(0)
+            load.go_on(2)
+        lost = load.report.summary(GETS)
+        assert lost.outage_ms < 500, f"objective: the loss of a holder that says so costs under 500 ms: {lost}"
+        assert cluster.holders() == cluster.nodes("lb"), "the other one has it"
+        assert not cluster.reachable(cluster.address(worker), WEB_PORT, node=holder), (
+            "workers do not answer it any more"
+        )
+        assert_converged(cluster)
+    finally:
+        cluster.intent_file.write_bytes(before)
+        cluster.cli("apply", "ha", "--yes").expect(0)
+
+
+def test_a_run_that_fails_in_between_leaves_the_former_holder_serving(whole_six: Cluster) -> None:
+    cluster = whole_six
+    holder = cluster.holder()
+    before = cluster.intent_file.read_bytes()
+    intent = cluster.intent
+    intent["nodes"][holder]["roles"] = ["manager"]
+    intent["services"]["web"]["command"] = "exit 1"
+    cluster.write(intent)
+    try:
+        with cluster.load(LIGHT) as load:
+            load.go_on(1)
+            cluster.cli("apply", "ha", "--yes").expect(1)
+            load.go_on(2)
+        assert load.report.summary(GETS).failed == 0, f"objective: no request fails: {load.report.failures()}"
+    finally:
+        cluster.intent_file.write_bytes(before)
+        cluster.cli("apply", "ha", "--yes").expect(0)
+
+
+def test_a_lease_that_is_lost_and_comes_back_does_not_cost_a_load_balancer_its_address(whole_six: Cluster) -> None:
+    cluster = whole_six
+    holder = cluster.holder()
+    own = cluster.address(holder)
+    # What a DHCP client does: the floating IP comes back first, and is the interface's primary address from then on.
+    renew = (
+        'w=$(ip route show default); ip addr flush dev eth0; sleep 1; ip addr add "$0/24" dev eth0; ip route replace $w'
+    )
+    cluster.run(holder, "sh", "-c", renew, own)
+    wait_until("the floating IP is back", 10, lambda: len(cluster.holders()) == 1)
+    cluster.run(cluster.holder(), "systemctl", "restart", "keepalived")
+    wait_until("exactly one holds it after a fail-over", 10, lambda: len(cluster.holders()) == 1)
+    assert f" {own}/" in cluster.run(holder, "ip", "-o", "address", "show"), "the node still has its own address"
+    wait_until("every worker answers", 20, cluster.all_workers_answer)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,6 +79,12 @@ def releases(cluster: Cluster) -> dict[str, str]:
     return {worker: folder.rpartition("/")[2] for worker, folder in found.items()}
 
 
+def has_switched(cluster: Cluster, worker: str, before: dict[str, str]) -> bool:
+    """Return whether a worker has seen another release of web healthy than `before`."""
+    record = json.loads(cluster.run(worker, "cat", "/var/lib/nexus-ops/services/web.json"))
+    return bool(record["release"] != before[worker])
+
+
 def answering_releases(cluster: Cluster) -> set[str]:
     """Return which releases answer clients."""
     answers = (cluster.get() for _ in range(24))
@@ -135,9 +143,15 @@ def expect_everything_as_before(cluster: Cluster, result: Result, before: dict[s
     assert result.document["error"]["node"] in before
 
 
+# What names the cause is the last line of many.
+CRASH = """def main() -> None:
+    for number in range(70):
+        print("line", number, flush=True)
+    raise SystemExit("no database")
+"""
 BAD = {
     "unhealthy": ("unhealthy = (STATE", "unhealthy = True or (STATE", "503 Service Unavailable"),
-    "crashes": ("def main() -> None:\n", "def main() -> None:\n    raise SystemExit('no database')\n", "no database"),
+    "crashes": ("def main() -> None:\n", CRASH, "no database"),
     "hangs": ("def main() -> None:\n", "def main() -> None:\n    time.sleep(3600)\n", r"waited 4 s"),
 }
 
@@ -189,9 +203,14 @@ def test_a_killed_deploy_is_completed_by_the_same_command(cluster: Cluster) -> N
     whole = cluster.cli("deploy", "web", "--yes").expect(0).seconds
     with cluster.load(LIGHT) as load:
         for number in range(KILLS):
+            before = releases(cluster)
             server(cluster).write_text(server(cluster).read_text() + f"# killed {number}\n")
             process = cluster.cli.start("deploy", "web", "--yes")
-            time.sleep(random.uniform(0.2, 0.95) * whole)
+            if number % 2:
+                wait_until("w2 has switched", 60, partial(has_switched, cluster, "w2", before))
+                time.sleep(random.uniform(0, 1))
+            else:
+                time.sleep(random.uniform(0.1, 0.4) * whole)
             assert process.poll() is None, "it was killed in the middle"
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -202,6 +221,37 @@ def test_a_killed_deploy_is_completed_by_the_same_command(cluster: Cluster) -> N
     assert not failures, f"no request failed: {failures[:10]}"
     again = cluster.cli("deploy", "web", "--yes", "--json").expect(0)
     assert again.document["changed"] == 0, f"nothing is left to do\n{again}"
+
+
+def test_a_service_that_exits_once_while_it_starts_is_a_good_release(cluster: Cluster) -> None:
+    good = server(cluster).read_text()
+    exits = """def main() -> None:
+    if not (STATE / "began").exists():
+        (STATE / "began").touch()
+        raise SystemExit("no database yet")
+"""
+    server(cluster).write_text(good.replace("def main() -> None:\n", exits))
+    before = releases(cluster)
+    cluster.cli("deploy", "web", "--yes").expect(0)
+    assert set(releases(cluster).values()).isdisjoint(before.values())
+    server(cluster).write_text(good)
+
+
+def test_a_rollout_that_was_cut_short_is_completed_after_a_node_was_booted_again(cluster: Cluster) -> None:
+    server(cluster).write_text(server(cluster).read_text() + "# cut short\n")
+    before = releases(cluster)
+    process = cluster.cli.start("deploy", "web", "--yes")
+    wait_until("w1 has switched", 60, lambda: has_switched(cluster, "w1", before))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until("nothing of the killed run is left", 5, lambda: not playbooks_of(cluster))
+    cluster.fault("w1", "power-off")
+    cluster.fault("w1", "power-on")
+    wait_until("w1 answers ssh again", 60, lambda: cluster.reachable(cluster.address("w1"), 22))
+    cluster.cli("deploy", "web", "--yes").expect(0)
+    after = releases(cluster)
+    assert len(set(after.values())) == 1
+    assert after["w1"] != before["w1"], "the good release stays"
 
 
 def test_another_port_and_fewer_or_more_workers_fail_no_request(cluster: Cluster) -> None:
@@ -224,9 +274,9 @@ def test_a_worker_that_is_down_does_not_block_the_others_when_asked(cluster: Clu
     server(cluster).write_text(server(cluster).read_text() + "# without w3\n")
     before = releases(cluster)["w1"]
     cluster.fault("w3", "power-off")
-    partial = cluster.cli("deploy", "web", "--yes", "--skip-unreachable", "--json").expect(3)
-    assert partial.document["ok"] is False
-    assert partial.document["nodes"]["w3"]["unreachable"] == 1
+    incomplete = cluster.cli("deploy", "web", "--yes", "--skip-unreachable", "--json").expect(3)
+    assert incomplete.document["ok"] is False
+    assert incomplete.document["nodes"]["w3"]["unreachable"] == 1
     cluster.fault("w3", "power-on")
     wait_until("w3 answers ssh again", 60, lambda: cluster.reachable(cluster.address("w3"), 22))
     cluster.cli("deploy", "web", "--yes").expect(0)

@@ -116,6 +116,10 @@ unwanted:
   description: Services that are on the node and not wanted.
   type: list
   returned: always
+former:
+  description: Addresses that may reach the services' ports and are not allowed any more. Phase C(remove) ends that.
+  type: list
+  returned: phase inspect
 unsettled:
   description: Services whose rollout was not seen through to its end.
   type: list
@@ -184,15 +188,16 @@ def bring_about(node: Node, parameters: dict[str, Any]) -> dict[str, Any]:
         node.make_ready(parameters["packages"], sizes)
         found = {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
         images_here = images.held(node.services) if found["missing"] else []
-        return {**found, "in_use": node.in_use(), "unsettled": node.unsettled(), "held": images_here}
+        found |= {"in_use": node.in_use(), "unsettled": node.unsettled(), "held": images_here}
+        return {**found, "former": node.former()}
     if phase == "install":
         node.install(parameters["archives"], by, parameters["setup_timeout"])
         return {"missing": []}
     if phase == "activate":
         limit, keep = parameters["start_timeout"], parameters["keep_releases"]
-        return {"due": node.activate(by, limit, keep, taken_back=parameters["taken_back"])}
+        return {"due": node.activate(by, run, limit, keep, taken_back=parameters["taken_back"])}
     if phase == "settle":
-        return {"settled": node.settle(run, parameters["observe"])}
+        return {"settled": node.settle(run, parameters["observe"], parameters["start_timeout"])}
     if phase == "undo":
         return {"undone": node.undo(run, by, parameters["start_timeout"])}
     if phase == "report":
@@ -217,7 +222,7 @@ def main() -> None:
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}", **state.result())
+        module.fail_json(msg=f"{error.filename or 'a file of this node'}: {error.strerror}", **state.result())
     module.exit_json(**{**state.result(), **found})
 
 

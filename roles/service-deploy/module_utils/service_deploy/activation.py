@@ -78,15 +78,18 @@ def reasons(service: Service, unit: units.Unit) -> list[str]:
 
 
 class Activation:
-    """The switch of one service on one node. `by` is who does it, for the record; `limit` in seconds."""
+    """The switch of one service on one node. `by` is who does it, for the record; `limit` is in seconds."""
 
-    def __init__(self, state: State, service: Service, *, by: str, limit: float, others: list[Place]) -> None:
+    def __init__(
+        self, state: State, service: Service, *, by: str, run_id: str, limit: float, others: list[Place]
+    ) -> None:
         """Change nothing yet. `others` are the node's other services, which may have to leave the port."""
         self.state = state
         self.service = service
         self.place = service.place
         self.limit = limit
         self.by = by
+        self.run_id = run_id
         self.previous = records.read_good(self.place)
         self.others = others
 
@@ -107,7 +110,7 @@ class Activation:
         with self._drained(self.service.port):
             self._switch(unfinished=unfinished)
             records.write_good(self.place, wanted_good(self.service, self.by, former))
-            rollouts.switched(self.place)
+            rollouts.seen_healthy(self.place, self.run_id)
             history.add(self.place, self.service.release, history.GOOD, self.by)
             if taken_back and self.previous is not None and self.previous.release != self.service.release:
                 history.add(self.place, self.previous.release, history.ROLLED_BACK, self.by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,16 @@ ExecReload={NFT} -f {RULES}
 [Install]
 WantedBy=sysinit.target
 """
+
+
+def former(allowed: Iterable[str]) -> list[str]:
+    """Return the addresses that the rules on this node still admit and that are not in `allowed`."""
+    try:
+        text = RULES.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    admitted = {address for addresses in re.findall(r"saddr \{ (.*) \}", text) for address in addresses.split(", ")}
+    return sorted(admitted - {str(ipaddress.ip_address(address)) for address in allowed})
 
 
 def rules_text(ports: Iterable[int], allowed: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node_state import StateError, units
-from ansible.module_utils.service_deploy import drain, firewall, images, records, releases, rollouts
+from ansible.module_utils.service_deploy import drain, firewall, health, images, records, releases, rollouts
 from ansible.module_utils.service_deploy.activation import LOG_LINES, Activation, log_of, reasons, stop
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
 
@@ -40,6 +40,13 @@ class Node:
         """Return the names of services that run here and are not wanted any more."""
         names = records.names_known(self.root) - {service.name for service in self.services}
         return sorted(name for name in names if self.only in ("", name))
+
+    def former(self) -> list[str]:
+        """Return the addresses that may reach the ports and are not allowed any more.
+
+        None where this is about one service: the load balancers are then left as they are.
+        """
+        return [] if self.only else firewall.former(self.allowed)
 
     def missing(self) -> list[str]:
         """Return the names of the services whose release is not on the node yet."""
@@ -80,11 +87,16 @@ class Node:
             )
         self.guard()
 
-    def guard(self, gone: Iterable[str] = ()) -> None:
-        """Guard the ports that are wanted and those still in use by services that are not `gone`."""
+    def guard(self, gone: Iterable[str] = (), *, narrow: bool = False) -> None:
+        """Guard the ports that are wanted and those still in use by services that are not `gone`.
+
+        Load balancers that are admitted already stay so unless this is to `narrow`: one that is to be no load balancer
+        any more serves until the others have taken over, also when the run fails before that.
+        """
         running = records.names_known(self.root) - set(gone)
         ports = {service.port for service in self.services} | records.ports_known(running, self.root)
-        firewall.enforce(self.state, ports, self.allowed)
+        allowed = self.allowed if narrow else [*self.allowed, *firewall.former(self.allowed)]
+        firewall.enforce(self.state, ports, allowed)
 
     def install(self, archives: Archives, by: str, setup_timeout: float) -> None:
         """Unpack and set up the releases that are missing."""
@@ -98,13 +110,13 @@ class Node:
             setup = " and set it up" if service.setup else ""
             self.state.note(f"unpack release {service.release} of {service.name}{setup}")
 
-    def activate(self, by: str, limit: float, keep: int, *, taken_back: bool = False) -> dict[str, list[str]]:
+    def activate(self, by: str, run: str, limit: float, keep: int, *, taken_back: bool = False) -> dict[str, list[str]]:
         """Activate what is due, one service after the other, and return why."""
         due = self.due()
         for service in self.services:
             if service.name in due:
                 before = records.read_good(service.place)
-                self._activation(service, by, limit).run(due[service.name], keep, taken_back=taken_back)
+                self._activation(service, by, run, limit).run(due[service.name], keep, taken_back=taken_back)
                 if before is not None and not self.state.check_mode:
                     self._lead(before.port, service.port)
         if due and not self.state.check_mode:
@@ -116,13 +128,16 @@ class Node:
         found = {service.name: rollouts.read_rollout(service.place) for service in self.services}
         return [name for name, rollout in found.items() if rollout is not None and not rollout.settled]
 
-    def settle(self, run: str, observe: float) -> list[str]:
+    def settle(self, run: str, observe: float, limit: float) -> list[str]:
         """See that what was switched still runs, for `observe` seconds; note that `run` saw it, and return which.
 
-        Raises StateError with the service's last log lines.
+        What another run switched, or this one before the node was booted again, is seen healthy anew first, within
+        `limit` seconds. Raises StateError with the service's last log lines.
         """
         names = self.unsettled()
         places = [service.place for service in self.services if service.name in names]
+        for place in places:
+            self._see_anew(place, run, limit)
         watched = [(place, rollouts.read_rollout(place)) for place in places]
         services = {service.name: service for service in self.services}
         ends = time.monotonic() + observe
@@ -147,6 +162,16 @@ class Node:
                 rollouts.write_rollout(place, replace(rollout, settled=run))
         return names
 
+    def _see_anew(self, place: Place, run: str, limit: float) -> None:
+        rollout, good = rollouts.read_rollout(place), records.read_good(place)
+        if rollout is None or good is None or rollout.is_comparable(run):
+            return
+        try:
+            health.wait_until_healthy(place.unit, good.port, good.health_path, good.health_timeout, limit)
+        except StateError as error:
+            raise StateError(f"release {good.release} of {place.name} is not healthy any more: {error}") from error
+        rollouts.seen_healthy(place, run)
+
     def undo(self, run: str, by: str, limit: float) -> dict[str, str]:
         """Take back what the failed `run` rolled out here; return what came of it by service. Raises StateError."""
         outcomes, failed = {}, []
@@ -155,7 +180,7 @@ class Node:
             if rollout is None:
                 continue
             try:
-                outcomes[service.name] = self._activation(service, by, limit).undo(rollout)
+                outcomes[service.name] = self._activation(service, by, run, limit).undo(rollout)
             except StateError as error:
                 failed.append(str(error))
         if outcomes and not self.state.check_mode:
@@ -164,10 +189,10 @@ class Node:
             raise StateError("; ".join(failed))
         return outcomes
 
-    def _activation(self, service: Service, by: str, limit: float) -> Activation:
+    def _activation(self, service: Service, by: str, run: str, limit: float) -> Activation:
         names = records.names_known(self.root) - {service.name}
         others = [Place(name, self.root) for name in names]
-        return Activation(self.state, service, by=by, limit=limit, others=others)
+        return Activation(self.state, service, by=by, run_id=run, limit=limit, others=others)
 
     def _lead(self, old: int, new: int) -> None:
         """Lead a port that was left to the new one, until the load balancers have learned of it."""
@@ -188,8 +213,8 @@ class Node:
                 images.forget_all(place)
             parts = (place.environment_file, place.folder, place.pending, place.record, place.history, place.rollout)
             self.state.absent([str(part) for part in parts])
-        if unwanted:
-            self.guard(gone=unwanted)
+        if unwanted or self.former():
+            self.guard(gone=unwanted, narrow=True)
         return unwanted
 
     def _stop(self, place: Place) -> None:

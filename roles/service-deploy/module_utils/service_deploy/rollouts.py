@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.node_state import StateError
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
 class Rollout:
     """`before` is what ran before it (None: nothing), `invocation` the start (systemd's) that was seen healthy.
 
-    `settled` names the run that saw every node of the service healthy; empty as long as none has.
+    `restarts` is how often systemd had started it again by then, `seen_by` the run that saw it and `boot` the boot in
+    which it did. `settled` names the run that saw every node of the service healthy; empty as long as none has.
     """
 
     before: Good | None
     invocation: str = ""
     settled: str = ""
+    restarts: int = 0
+    seen_by: str = ""
+    boot: str = ""
+
+    def is_comparable(self, run: str) -> bool:
+        """Return whether `run` saw the process itself, in this boot: only then a restart since then means something."""
+        return bool(self.invocation) and self.seen_by == run and self.boot == this_boot()
 
 
 def read_rollout(place: Place) -> Rollout | None:
@@ -33,7 +42,7 @@ def read_rollout(place: Place) -> Rollout | None:
     try:
         found = json.loads(place.rollout.read_bytes())
         before = Good(**found["before"]) if found["before"] else None
-        return Rollout(before, found["invocation"], found["settled"])
+        return Rollout(**{**found, "before": before})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -51,11 +60,18 @@ def begin(place: Place, before: Good | None) -> None:
         write_rollout(place, Rollout(before))
 
 
-def switched(place: Place) -> None:
-    """Note the process that was seen healthy. Raises StateError."""
+def seen_healthy(place: Place, run: str) -> None:
+    """Note the process that `run` saw healthy. Raises StateError."""
     found = read_rollout(place)
     before = found.before if found else None
-    write_rollout(place, Rollout(before, Process.of(place.unit).invocation))
+    process = Process.of(place.unit)
+    write_rollout(place, Rollout(before, process.invocation, restarts=process.restarts, seen_by=run, boot=this_boot()))
+
+
+def this_boot() -> str:
+    """Return what tells this boot from others: the kernel's id, and for containers when the first process began."""
+    began = Path("/proc/1/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]  # proc(5): field 22
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()}/{began}"
 
 
 def to_undo(place: Place, good: Good | None, run: str) -> Rollout | None:
@@ -72,7 +88,7 @@ def to_undo(place: Place, good: Good | None, run: str) -> Rollout | None:
 def check_process(place: Place, rollout: Rollout) -> None:
     """Raise StateError when the process is not the one that was seen healthy: it ended since then."""
     process = Process.of(place.unit)
-    if not process.active or process.restarts:
+    if not process.active or process.restarts != rollout.restarts:
         raise StateError(f"it ended after it had been seen healthy (its exit status was {process.exit})")
     if process.invocation != rollout.invocation:
         raise StateError("it was restarted after it had been seen healthy")
