@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -56,6 +57,14 @@ def booted(kind: str, folder: pytest.TempPathFactory, *options: str) -> Iterator
         cluster.cli("sandbox", "down", "--purge", "--yes", timeout=120).expect(0)
 
 
+def systems(*newer: str) -> list[str]:
+    """Return the options that boot the hosts `newer` with Debian 13; $NEXUS_TEST_SYSTEM is for all hosts."""
+    everywhere = os.environ.get("NEXUS_TEST_SYSTEM")
+    if everywhere:
+        return ["--system", everywhere]
+    return [word for node in newer for word in ("--system-of", f"{node}=debian-13")]
+
+
 def installed(cluster: Cluster, *bootstrap: str) -> Result:
     """Bootstrap and apply, as a newcomer would, and wait until the services answer. Returns the first apply."""
     cluster.describe_services()
@@ -67,8 +76,8 @@ def installed(cluster: Cluster, *bootstrap: str) -> Result:
 
 @pytest.fixture(scope="session")
 def six(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A manager, two load balancers and three workers, reached as root."""
-    with booted("six", tmp_path_factory) as cluster:
+    """A manager, two load balancers and three workers, reached as root: half of them Debian 13, one of each role."""
+    with booted("six", tmp_path_factory, *systems("lb2", "w2", "w3")) as cluster:
         cluster.first_apply = installed(cluster)
         yield cluster
 

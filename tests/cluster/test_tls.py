@@ -1,4 +1,4 @@
-"""Certificates on every load balancer: of the environment's own authority, and of an ACME authority."""
+"""IPv6 alone; certificates on every load balancer: of the environment's own authority, and of an ACME authority."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from tests.cluster.cluster import STATUS_DOMAIN
 from tests.cluster.conftest import booted, installed
 from tests.cluster.measure import wait_until
+from tests.cluster.monitoring.monitored import complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +40,8 @@ CA_ROOT = "/root/.local/share/caddy/pki/authorities/local/root.crt"
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two hosts with every role, and a host outside."""
-    with booted("pair", tmp_path_factory, "--all-in-one", "2", "--client") as cluster:
+    """Two hosts with every role that nexus.yml knows by IPv6 addresses alone, and a host outside."""
+    with booted("pair", tmp_path_factory, "--all-in-one", "2", "--client", "--network", "ipv6") as cluster:
         cluster.first_apply = installed(cluster)
         yield cluster
 
@@ -67,7 +69,7 @@ def set_tls(cluster: Cluster, **ha: Any) -> None:
 
 
 def redirect(address: str) -> tuple[int, str | None]:
-    connection = http.client.HTTPConnection(address, timeout=5)
+    connection = http.client.HTTPConnection(address, 80, timeout=5)
     try:
         connection.request("GET", "/x", headers={"Host": STATUS_DOMAIN})
         response = connection.getresponse()
@@ -86,6 +88,29 @@ def test_own_authority_is_the_same_on_every_load_balancer(pair: Cluster) -> None
     key = (pair.folder / "secrets" / "ca.key").read_text().splitlines()[1]
     left = subprocess.run(["grep", "-rlF", key, pair.project], capture_output=True, text=True, check=False).stdout
     assert left.split() == [str(pair.folder / "secrets" / "ca.key")], "the key is nowhere else on the controller"
+
+
+def test_the_dashboard_shows_data_through_every_load_balancer_behind_tls(pair: Cluster) -> None:
+    pair.cli("monitor", "enable", "--yes").expect(0)
+
+    def live() -> bool:
+        return complete(pair.cli("monitor", "status", "--json").document["nodes"], pair.nodes("manager"))
+
+    wait_until("every node is live on both parents over IPv6", 60, live, interval=0.5)
+    assert pair.cli("dashboard", "--json").expect(0).document["via"] == "virtual_ip"
+    password = (pair.folder / "secrets/dashboard_password").read_text().strip()
+    for address in (pair.virtual_ip, *map(pair.address, pair.nodes("lb"))):
+        for path in ("netdata/api/v1/info", *(f"parents/{parent}/api/v1/info" for parent in pair.nodes("manager"))):
+            answer = requests.get(
+                f"https://[{address}]/nexus/{path}",
+                auth=("admin", password),
+                verify=str(pair.folder / "secrets/ca.crt"),
+                timeout=5,
+            )
+            assert set(answer.json()["mirrored_hosts"]) == set(pair.nodes()), f"{path} through {address}"
+    pair.cli("status").expect(0)
+    assert pair.cli("monitor", "enable", "--yes", "--json").expect(0).document["changed"] == 0
+    assert pair.cli("plan", "all", "--json").expect(0).document["changes"] == 0
 
 
 def test_acme_gives_every_load_balancer_a_certificate_whoever_holds_the_floating_ip(
