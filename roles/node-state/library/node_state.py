@@ -38,7 +38,9 @@ options:
     type: list
     elements: dict
   directories:
-    description: Folders with C(path), C(owner), C(group), C(mode).
+    description:
+      - Folders with C(path), C(owner), C(group), C(mode).
+      - One that is C(kept) is made where it is missing, and else left as it is.
     type: list
     elements: dict
   files:
@@ -113,7 +115,12 @@ ARGUMENTS: dict[str, Any] = {
             "state": {"type": "str", "choices": ["present", "absent"]},
         },
     },
-    "directories": {"type": "list", "elements": "dict", "default": [], "options": {**PATH, **OWNED}},
+    "directories": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {**PATH, **OWNED, "kept": {"type": "bool"}},
+    },
     "files": {
         "type": "list",
         "elements": "dict",

@@ -168,6 +168,8 @@ def plan_directory(entry: dict[str, Any]) -> str:
         return f"create folder {path} ({wanted})"
     if not stat.S_ISDIR(found.st_mode):
         raise StateError(f"{path} is in the way: a folder is wanted there")
+    if entry.get("kept"):
+        return ""
     same = (found.st_uid, found.st_gid) == (uid_of(entry["owner"]), gid_of(entry["group"]))
     if same and stat.S_IMODE(found.st_mode) == int(entry["mode"], 8):
         return ""
