@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nexus_ops.errors import ExitCode
 from nexus_ops.intent.model import Intent, Node, Role, Tls
 from nexus_ops.monitoring import join
+from nexus_ops.secrets import SUDO_PASSWORD
 
 if TYPE_CHECKING:
     from nexus_ops.asking import Replies
@@ -169,7 +170,10 @@ def _basics(environment: Environment, node: Node, report: Mapping[str, Any]) -> 
         yield error(f"its python3 is {report['python']}, which is too old", "install Python 3.9 or newer")
     if report.get("root") != "yes":
         said = str(report.get("root") or "no answer").removeprefix("sudo: ")
-        yield error(f"{node.ssh.user} cannot sudo without a password: {said}", f"{bootstrap} --user root")
+        yield error(
+            f"{node.ssh.user} cannot sudo without a password: {said}",
+            f"{bootstrap} --user root; or write the password into {environment.secrets / SUDO_PASSWORD} (mode 0600)",
+        )
     if report.get("systemd") is False:
         yield error("systemd is not running it", "use a machine that systemd has booted")
 

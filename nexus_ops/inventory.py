@@ -13,6 +13,7 @@ from nexus_ops.environment import Environment
 from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
 from nexus_ops.intent.model import Intent, Node, Role
+from nexus_ops.secrets import SUDO_PASSWORD
 from nexus_ops.variables import Document, Unsafe, inventory_variables, portable_path
 
 HEADER = "# Written by nexus-ops from nexus.yml. Edit that file instead; `nexus-ops inventory` writes this one again.\n"
@@ -21,13 +22,16 @@ RETIRED: dict[str, Role | None] = {"retired_worker": Role.WORKER, "retired_lb": 
 """The groups of machines that have something to be removed: of the role that they lost, or of the whole cluster."""
 
 
-def build_inventory(intent: Intent, folder: Path, previous: Mapping[str, Any] | None = None) -> Document:
+def build_inventory(
+    intent: Intent, folder: Path, previous: Mapping[str, Any] | None = None, *, sudo_password: bool = False
+) -> Document:
     """Return the inventory of `intent` for the environment in `folder`, as Ansible's YAML plugin reads it.
 
     Nodes that `previous` (the last inventory) knew as worker or load balancer, and the intent no more, are kept in the
     groups `retired_worker` and `retired_lb`, and machines that left the intent altogether in `retired_node`, so that
     the next run stops there what it once started.
     """
+    shared = inventory_variables(intent, folder, sudo_password=sudo_password)
     hosts: Document = {node.name: _host_variables(node, folder) for node in intent.nodes.values()}
     children: Document = {role.value: {"hosts": {node.name: {} for node in intent.with_role(role)}} for role in Role}
     for group in RETIRED:
@@ -35,7 +39,7 @@ def build_inventory(intent: Intent, folder: Path, previous: Mapping[str, Any] | 
         children[group] = {"hosts": {name: {} for name in retired}}
         for name, variables in retired.items():
             hosts.setdefault(name, variables)
-    return {"all": {"vars": inventory_variables(intent, folder), "hosts": hosts, "children": children}}
+    return {"all": {"vars": shared, "hosts": hosts, "children": children}}
 
 
 def retired_hosts(inventory: Mapping[str, Any], groups: Iterable[str] = RETIRED) -> set[str]:
@@ -91,7 +95,7 @@ def read_inventory(path: Path) -> Document | None:
 def is_stale(environment: Environment, intent: Intent) -> bool:
     """Return whether hosts.yml is missing or is not what the intent says now."""
     previous = read_inventory(environment.hosts)
-    text = render_inventory(build_inventory(intent, environment.folder, _renumbered(environment, intent, previous)))
+    text = render_inventory(_build(environment, intent, previous))
     return previous is None or environment.hosts.read_text(encoding="utf-8") != text
 
 
@@ -109,13 +113,19 @@ def refresh_inventory(
     for group in groups:
         for name in gone & set(groups_before.get(group, {}).get("hosts", ())):
             del groups_before[group]["hosts"][name]
-    inventory = build_inventory(intent, environment.folder, _renumbered(environment, intent, previous))
+    inventory = _build(environment, intent, previous)
     text = render_inventory(inventory)
     before = 0o644 if previous is None else stat.S_IMODE(environment.hosts.stat().st_mode)
     mode = before & stat.S_IMODE(environment.intent.stat().st_mode)
     if previous is None or mode != before or environment.hosts.read_text(encoding="utf-8") != text:
         write_atomically(environment.hosts, text, mode=mode)
     return inventory
+
+
+def _build(environment: Environment, intent: Intent, previous: Document | None) -> Document:
+    known = _renumbered(environment, intent, previous)
+    sudo_password = (environment.secrets / SUDO_PASSWORD).exists()
+    return build_inventory(intent, environment.folder, known, sudo_password=sudo_password)
 
 
 def _host_variables(node: Node, folder: Path) -> Document:

@@ -29,6 +29,15 @@ def say(**words: object) -> None:
     os.write(1, (json.dumps(words) + "\n").encode())
 
 
+def parse(line: bytes) -> Document:
+    """Return an order, nothing for a line that is none: a password that sudo did not need and left."""
+    try:
+        order = json.loads(line)
+    except ValueError:
+        return {}
+    return order if isinstance(order, dict) and "do" in order else {}
+
+
 def read(lock: int) -> Document:
     """Return what the holder has written, nothing where it has not yet."""
     try:
@@ -106,7 +115,7 @@ def serve() -> None:
         if not received:
             return
         *lines, pending = (pending + received).split(b"\n")
-        for order in [json.loads(line) for line in lines if line]:
+        for order in filter(None, map(parse, lines)):
             if order["do"] == "take":
                 take(lock, order["who"])
             elif order["do"] == "show":

@@ -28,14 +28,19 @@ PYTHON = "/usr/bin/python3"
 Message = dict[str, Any]
 
 
-def link_command(environment: Environment, node: Node) -> list[str]:
-    """Return the call that starts the holder on `node`, as root there."""
+def link_command(environment: Environment, node: Node, *, with_password: bool = False) -> list[str]:
+    """Return the call that starts the holder on `node`, as root there.
+
+    `with_password`: sudo may ask for one, which it takes from the first line of the input.
+    """
     source = base64.b64encode(Path(lock_holder.__file__).read_bytes()).decode()
     # One line of plain characters: the user's login shell there may be any (csh takes no line breaks in quotes).
     program = [PYTHON, "-c", f"import base64; exec(base64.b64decode({source!r}))", "nexus-ops-lock"]
+    # Without what sudo remembers of earlier passwords: whether it reads one is then known.
+    sudo = ["sudo", "-k", "-S", "-p", "", *program] if with_password else ["sudo", "-n", *program]
     if node.address == "localhost":
-        return program if os.geteuid() == 0 else ["sudo", "-n", *program]
-    remote = shlex.join(program if node.ssh.user == "root" else ["sudo", "-n", *program])
+        return program if os.geteuid() == 0 else sudo
+    remote = shlex.join(program if node.ssh.user == "root" else sudo)
     return [*ssh_command(environment, node, connect_timeout=CONNECT_SECONDS, alive_count=3), remote]
 
 
@@ -45,8 +50,11 @@ class Link:
     `messages` are the holder's lines, None at their end.
     """
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
-        """Start to connect by `command` and return at once. Raises NexusError when it is not installed."""
+    def __init__(self, name: str, command: Sequence[str], password: str = "") -> None:
+        """Start to connect by `command` and return at once; sudo may ask for the `password`.
+
+        Raises NexusError when it is not installed.
+        """
         self.name = name
         self.state = "asked"
         self.reason = ""
@@ -65,6 +73,8 @@ class Link:
             raise NexusError(
                 f"{error.filename} is not installed", next_step="install it, then run this again"
             ) from None
+        if password:
+            self._send(password)
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, order: Mapping[str, Any], patience: float) -> Message | None:

@@ -195,11 +195,13 @@ def connect(environment: Environment, intent: Intent, wanted: int = WANTED) -> t
 def _connect_to(environment: Environment, nodes: list[Node], wanted: int) -> tuple[list[Link], dict[str, str]]:
     """Return those of `nodes` that are ready, and why the others are not. All are tried at once."""
     from nexus_ops.lock_link import Link, link_command
+    from nexus_ops.secrets import read_sudo_password
 
+    password = read_sudo_password(environment)
     with contextlib.ExitStack() as undo:
         links = []
         for node in nodes:
-            links.append(Link(node.name, link_command(environment, node)))
+            links.append(Link(node.name, link_command(environment, node, with_password=bool(password)), password))
             undo.callback(links[-1].close)
         _await(links, wanted)
         ready = [link for link in links if link.state == "ready"]

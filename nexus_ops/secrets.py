@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nexus_ops.errors import UsageError
 from nexus_ops.files import write_atomically
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nexus_ops.environment import Environment
 
 STREAM_NAME = "nexus-parent"
@@ -23,6 +24,9 @@ PASSWORD = "dashboard_password"  # noqa: S105  a file's name
 PASSWORD_HASH = "dashboard_password.bcrypt"  # noqa: S105
 _BCRYPT_COST = 10
 _BCRYPT_BYTES = 72  # what bcrypt reads of a password
+
+SUDO_PASSWORD = "sudo_password"  # noqa: S105  a file's name
+"""Written by the user, where sudo on the nodes asks for a password."""
 
 _VAULT = b"$ANSIBLE_VAULT;"
 
@@ -55,6 +59,28 @@ def ensure_secrets(environment: Environment) -> list[str]:
 
         made += _write_pair(folder, "ca", make_authority(f"Nexus Ops {environment.name} root CA", path_length=1))
     return made + _ensure_stream_certificates(environment)
+
+
+def read_sudo_password(environment: Environment) -> str:
+    """Return the password that sudo asks for on the nodes, "" where there is none.
+
+    Raises UsageError when it is encrypted and ansible-vault cannot decrypt it.
+    """
+    path = environment.secrets / SUDO_PASSWORD
+    if not path.exists():
+        return ""
+    content = path.read_bytes()
+    if content.startswith(_VAULT):
+        vault = Path(sys.executable).with_name("ansible-vault")
+        done = subprocess.run([vault, "view", path], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            reason = done.stderr.decode(errors="replace").strip().splitlines()
+            raise UsageError(
+                f"{path} cannot be decrypted: {reason[-1] if reason else 'ansible-vault failed'}",
+                next_step="set ANSIBLE_VAULT_PASSWORD_FILE, or decrypt it",
+            )
+        content = done.stdout
+    return content.decode(errors="replace").rstrip("\r\n")
 
 
 def require_password_hash(environment: Environment) -> None:

@@ -22,13 +22,17 @@ def _literal(text: str) -> str:
     return Unsafe(text) if "{{" in text or "{%" in text or "{#" in text else text
 
 
-def inventory_variables(intent: Intent, folder: Path) -> Document:
-    """Return what holds for every host, for the environment in `folder`. Secrets are lookups of their files."""
+def inventory_variables(intent: Intent, folder: Path, *, sudo_password: bool = False) -> Document:
+    """Return what holds for every host, for the environment in `folder`. Secrets are lookups of their files.
+
+    `sudo_password`: there is such a secret.
+    """
     return {
         "nexus_cluster": intent.cluster,
         "nexus_intent_sha256": intent.sha256,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_common_args": ANSIBLE_ARGUMENTS,
+        **({"ansible_become_password": _secret("sudo_password")} if sudo_password else {}),
         **_load_balancing(intent),
         **_services(intent, folder),
         **_monitoring(intent),

@@ -145,3 +145,23 @@ def test_an_agent_with_many_keys_does_not_stand_in_the_way(three: Cluster, tmp_p
 def test_a_locale_that_ansible_would_refuse_is_replaced(three: Cluster, variable: str) -> None:
     command = ("env", "--unset=LANG", "--unset=LC_ALL", variable, *three.cli.command("services"))
     run(command, cwd=three.project, timeout=60).expect(0)
+
+
+def test_sudo_may_ask_for_a_password(three: Cluster) -> None:
+    password = "correct horse {{ battery }}"
+    for node in three.nodes():
+        rules = "rm /etc/sudoers.d/nexus-ops-ops; echo 'ops ALL=(ALL:ALL) ALL' >/etc/sudoers.d/ops"
+        three.run(node, "sh", "-ec", f"{rules}; echo 'ops:{password}' | chpasswd")
+    refused = three.cli("apply", "ha", "--yes").expect(3)
+    assert "n1: sudo: a password is required" in refused.err
+    secret = three.folder / "secrets/sudo_password"
+    secret.touch(mode=0o600)
+    secret.write_text(f"{password}\n")
+    for command in ("bootstrap --yes", "doctor", "status", "services", "lock show", "plan ha"):
+        three.cli(*command.split()).expect(0)
+    assert three.cli("apply", "ha", "--yes", "--json").expect(0).document["changed"] == 0
+    assert not three.succeeds("n1", "test", "-e", "/etc/sudoers.d/nexus-ops-ops"), "bootstrap leaves sudo as it is"
+    found = subprocess.run(
+        ["grep", "-rlF", "correct horse", three.project], capture_output=True, text=True, check=False
+    )
+    assert found.stdout.split() == [str(secret)], "the password is nowhere else on the controller"

@@ -54,7 +54,7 @@ def test_playbook_is_about_every_node_of_the_intent(environment: Environment, in
 def test_sudo_reads_the_file_of_every_user() -> None:
     """It skips files whose name has a dot in it (sudoers(5))."""
     (task,) = (task for task in read_playbook()[0]["tasks"] if task["name"] == "Managed user can sudo")
-    (file,) = task["node_state"]["files"]
+    (file,) = task["vars"]["__bootstrap_sudoers"]
     path = jinja2.Template(file["path"]).render(__bootstrap_managed_user="john.doe")
     assert path == "/etc/sudoers.d/nexus-ops-john_doe"
     assert jinja2.Template(file["content"]).render(__bootstrap_managed_user="john.doe").startswith("john.doe ALL=")

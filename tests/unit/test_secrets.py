@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+import subprocess
+import sys
+from pathlib import Path
 
 import bcrypt
 import pytest
@@ -14,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from nexus_ops import certificates
 from nexus_ops.environment import Environment
 from nexus_ops.errors import UsageError
-from nexus_ops.secrets import ensure_secrets, require_password_hash
+from nexus_ops.secrets import ensure_secrets, read_sudo_password, require_password_hash
 
 NAMES = {
     "ca.crt", "ca.key", "dashboard_password", "dashboard_password.bcrypt", "parent_api_key", "stream.crt", "stream.key",
@@ -162,3 +165,22 @@ def test_what_cannot_be_a_password(environment: Environment, text: str) -> None:
     with pytest.raises(UsageError, match="holds no password") as refused:
         ensure_secrets(environment)
     assert "two" not in refused.value.lines()[0]
+
+
+def test_the_password_of_sudo_is_the_users_own(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_sudo_password(environment) == ""
+    ensure_secrets(environment)
+    secret = environment.secrets / "sudo_password"
+    secret.write_text("correct horse\n")
+    assert read_sudo_password(environment) == "correct horse"
+    assert "sudo_password" not in ensure_secrets(environment), "it is never made up"
+    key = tmp_path / "vault"
+    key.write_text("opens the vault\n")
+    vault = Path(sys.executable).with_name("ansible-vault")
+    subprocess.run([vault, "encrypt", "--vault-password-file", key, secret], check=True, capture_output=True)
+    with pytest.raises(UsageError, match="cannot be decrypted"):
+        read_sudo_password(environment)
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(key))
+    assert read_sudo_password(environment) == "correct horse"

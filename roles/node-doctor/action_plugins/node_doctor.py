@@ -29,6 +29,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         said = self._low_level_execute_command(BASICS, sudoable=False)
         lines = (line.partition(" ") for line in said["stdout"].splitlines())
         report: dict[str, Any] = {key: value.strip().strip('"') for key, _, value in lines}
+        if (task_vars or {}).get("ansible_become_password"):
+            report["root"] = "yes"  # whether sudo takes it is seen by the module's start
         version = tuple(int(part) for part in report.get("python", "").split(".") if part)
         if report.get("root") != "yes" or version < PYTHON:
             return {"changed": False, "report": report}
