@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cluster.cli import run
 from tests.cluster.cluster import STATUS_DOMAIN, STATUS_PORT, WEB_PORT
 from tests.cluster.measure import wait_until
@@ -139,3 +141,26 @@ def test_the_journal_of_a_node_says_who_changed_what(six: Cluster) -> None:
         assert any(line.startswith(f"{run} {by} apply ha: {what}") for line in lines), lines
     lines = cluster.run("mgr1", "journalctl", "-t", "nexus-ops", "-o", "cat").splitlines()
     assert [line.partition(f"{by} ")[2] for line in lines] == ["bootstrap: bootstrap: user root can log in"]
+
+
+CHECKS = {
+    "lb": (
+        "keepalived --config-test",
+        "nft --check --file /etc/nexus-ops/vrrp.nft",
+        "nft --check --file /etc/caddy/hold.nft",
+        "caddy validate --adapter caddyfile --config /etc/caddy/Caddyfile",
+        "systemd-analyze verify --man=no caddy.service caddy.socket keepalived.service nexus-vrrp.service",
+    ),
+    "worker": (
+        "nft --check --file /etc/nexus-ops/services.nft",
+        "systemd-analyze verify --man=no nexus-service-web.service nexus-services-firewall.service",
+    ),
+}
+
+
+@pytest.mark.parametrize("node", ["lb1", "lb2", "w1", "w2"])
+def test_the_programs_of_each_system_accept_what_was_written(six: Cluster, node: str) -> None:
+    (role,) = six.intent["nodes"][node]["roles"]
+    for command in CHECKS[role]:
+        said = six.run(node, "sh", "-c", f"{command} 2>&1")
+        assert "nknown" not in said, f"{node}: {command}: {said}"  # unknown keys of units are only warned about
