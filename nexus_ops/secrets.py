@@ -80,7 +80,7 @@ def read_sudo_password(environment: Environment) -> str:
                 next_step="set ANSIBLE_VAULT_PASSWORD_FILE, or decrypt it",
             )
         content = done.stdout
-    return content.decode(errors="replace").rstrip("\r\n")
+    return content.decode(errors="replace").rstrip()  # as Ansible's lookup of the file does
 
 
 def require_password_hash(environment: Environment) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import socket
 import subprocess
@@ -82,8 +83,9 @@ def proxy_command(user: str, address: str, port: int) -> list[str]:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return ["ssh", "-o", "BatchMode=yes", *through, "-W", target, last if "://" in last else f"ssh://{last}"]
     if command != "none":
-        for token, value in (("%h", host), ("%n", address), ("%p", str(port)), ("%r", user), ("%%", "%")):
-            command = command.replace(token, shlex.quote(value) if value != "%" else value)
+        values = {"%h": host, "%n": address, "%p": str(port), "%r": user}
+        values = {token: shlex.quote(value) for token, value in values.items()} | {"%%": "%"}
+        command = re.sub("%[hnpr%]", lambda found: values[found[0]], command)
         return ["sh", "-c", f"exec {command}"]
     return []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from nexus_ops.drill.load import Load, targets_of
 from nexus_ops.drill.measure import Outcome, Row, Window, measure
 from nexus_ops.drill.plan import BASELINE, Plan, Step
 from nexus_ops.errors import ExitCode, NexusError
+from nexus_ops.ssh import silence
 from nexus_ops.status import ask_status
 
 if TYPE_CHECKING:
@@ -204,11 +204,7 @@ class _Course:
 
     def _answers(self, name: str) -> bool:
         node = self.intent.nodes[name]
-        try:
-            socket.create_connection((node.address, node.ssh.port), timeout=1).close()
-        except OSError:
-            return node.address == "localhost"
-        return True
+        return node.address == "localhost" or not silence(node.ssh.user, node.address, node.ssh.port, 1)
 
     def _settle(self, until: float) -> None:
         """Wait for the answers to all requests that were due by then, as long as those may take."""
