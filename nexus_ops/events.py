@@ -83,9 +83,15 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
 
 
 def _lost_host(host: str, result: Mapping[str, Any]) -> str:
-    """Return which host could not be reached: the item of a loop over the hosts that a task is delegated to."""
-    lost = [item for item in result.get("results", []) if isinstance(item, Mapping) and item.get("unreachable")]
-    return str(lost[0]["item"]) if lost and isinstance(lost[0].get("item"), str) else host
+    """Return which host could not be reached: of a loop over hosts that a task is delegated to, the item.
+
+    Ansible's result does not say to whom a task was delegated; the loop's variable does, whose name ends in `_host`.
+    """
+    for item in result.get("results", []):
+        variable = str(item.get("ansible_loop_var", "")) if isinstance(item, Mapping) else ""
+        if variable.endswith("_host") and item.get("unreachable"):
+            return str(item[variable])
+    return host
 
 
 def _task_name(name: str) -> str:

@@ -69,7 +69,7 @@ def test_a_node_heals_by_itself_when_the_drill_is_killed_in_the_middle_of_a_cut(
     cluster, address = whole_six, whole_six.address("w2")
     drill = start(cluster, "--fault", "cut", "--node", "w2")
     try:
-        wait_until("w2 is cut off", 30, lambda: not cluster.reachable(address, 22))
+        wait_until("w2 is cut off", 90, lambda: not cluster.reachable(address, 22))
     finally:
         drill.send_signal(signal.SIGKILL)
         drill.wait()

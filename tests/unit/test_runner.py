@@ -46,7 +46,8 @@ def run(wanted: Invocation) -> Outcome:
 
 
 def test_a_host_that_a_task_was_delegated_to_is_the_one_that_is_lost(tmp_path: Path) -> None:
-    task = command("true", delegate_to="{{ item }}", loop=["here", "gone"])
+    loop = {"loop": ["here", "gone"], "loop_control": {"loop_var": "asked_host"}}
+    task = command("true", delegate_to="{{ asked_host }}", **loop)
     outcome = run(invocation(tmp_path, {"hosts": "here", "tasks": [task]}))
     (lost,) = outcome.unreachable
     assert lost.host == "gone"
@@ -55,8 +56,15 @@ def test_a_host_that_a_task_was_delegated_to_is_the_one_that_is_lost(tmp_path: P
     assert outcome.stats["here"]["unreachable"] == 0
 
 
+def test_the_items_of_other_loops_are_no_hosts(tmp_path: Path) -> None:
+    outcome = run(invocation(tmp_path, {"hosts": "gone", "tasks": [command("true", loop=["here", "caddy.service"])]}))
+    assert [event.host for event in outcome.unreachable] == ["gone"]
+    assert set(outcome.stats) == {"gone"}
+
+
 def test_a_lost_host_that_the_play_goes_on_without_is_none_of_the_run(tmp_path: Path) -> None:
-    lost = command("true", delegate_to="{{ item }}", loop=["gone"], ignore_unreachable=True)
+    loop = {"loop": ["gone"], "loop_control": {"loop_var": "asked_host"}}
+    lost = command("true", delegate_to="{{ asked_host }}", ignore_unreachable=True, **loop)
     outcome = run(invocation(tmp_path, {"hosts": "here", "tasks": [lost, command("true")]}))
     assert outcome.ok
     assert [event.host for event in outcome.ignored] == ["gone"]
