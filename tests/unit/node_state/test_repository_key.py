@@ -49,11 +49,20 @@ def test_another_key_is_refused_and_named(key: tuple[Path, str]) -> None:
         fetch(file.as_uri(), ["0" * 40])
 
 
+def test_a_second_armored_block_is_refused(key: tuple[Path, str], tmp_path: Path) -> None:
+    """apt trusts the keys of all blocks in a file, whatever the first one holds."""
+    file, fingerprint = key
+    twice = tmp_path / "twice.asc"
+    twice.write_bytes(file.read_bytes() * 2)
+    with pytest.raises(StateError, match="holds no single armored OpenPGP key"):
+        fetch(twice.as_uri(), [fingerprint])
+
+
 @pytest.mark.parametrize("text", ["", "<html>", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!\n-----END", "\n\nmQ==\n"])
 def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "key.asc"
     file.write_text(text)
-    with pytest.raises(StateError, match="holds no OpenPGP key"):
+    with pytest.raises(StateError, match="holds no single armored OpenPGP key"):
         fetch(file.as_uri(), [])
 
 

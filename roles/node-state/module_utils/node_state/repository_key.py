@@ -31,21 +31,26 @@ def fetch(url: str, fingerprints: Iterable[str]) -> bytes:
     found = fingerprints_of(armored)
     wanted = {each.replace(" ", "").upper() for each in fingerprints}
     if not found or (wanted and not set(found) <= wanted):
-        shown = ", ".join(found) or "no OpenPGP key"
+        shown = ", ".join(found) or "no single armored OpenPGP key"
         raise StateError(f"{url} holds {shown}; expected {', '.join(sorted(wanted)) or 'an armored key'}")
     return armored
 
 
 def fingerprints_of(armored: bytes) -> list[str]:
-    """Return the fingerprints of the primary keys in `armored`, upper case (version 4: RFC 9580, section 5.5.4.2)."""
+    """Return the fingerprints of the primary keys in `armored`, upper case (version 4: RFC 9580, section 5.5.4.2).
+
+    None where it cannot be told for all that apt would trust: a second armored block, a key of another version.
+    """
     try:
-        return [
-            hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper()  # noqa: S324  the format's
-            for kind, body in _packets(_binary(armored))
-            if kind == PUBLIC_KEY and body[:1] == b"\x04"
-        ]
+        keys = [body for kind, body in _packets(_binary(armored)) if kind == PUBLIC_KEY]
     except (ValueError, IndexError):
         return []
+    if any(body[:1] != b"\x04" for body in keys):
+        return []
+    return [
+        hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body).hexdigest().upper()  # noqa: S324  the format's
+        for body in keys
+    ]
 
 
 def _binary(armored: bytes) -> bytes:
@@ -53,7 +58,7 @@ def _binary(armored: bytes) -> bytes:
     _, found, rest = armored.replace(b"\r\n", b"\n").partition(b"-----BEGIN PGP PUBLIC KEY BLOCK-----")
     _, _, body = rest.partition(b"\n\n")
     lines = body.partition(b"-----END")[0].split(b"\n=")[0]
-    if not found:
+    if not found or armored.count(b"-----BEGIN") != 1:
         raise ValueError
     try:
         return base64.b64decode(b"".join(lines.split()), validate=True)
