@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.cluster.authority import DIRECTORY, run_authority
 from tests.cluster.cluster import STATUS_DOMAIN
 from tests.cluster.conftest import booted, installed
 from tests.cluster.measure import wait_until
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cluster.cluster import Cluster
-
-CA_NAME = "ca.example.com"
-CA_PORT = 9443
-CA_CONFIGURATION = f"""
-{{
-    skip_install_trust
-    auto_https disable_redirects
-}}
-https://{CA_NAME}:{CA_PORT} {{
-    tls internal
-    acme_server
-}}
-"""
-CA_ROOT = "/root/.local/share/caddy/pki/authorities/local/root.crt"
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +103,11 @@ def test_the_dashboard_shows_data_through_every_load_balancer_behind_tls(pair: C
 def test_acme_gives_every_load_balancer_a_certificate_whoever_holds_the_floating_ip(
     pair: Cluster, tmp_path: Path
 ) -> None:
-    outside = "client1"
-    run_authority(pair, outside)
-    root = pair.run(outside, "cat", CA_ROOT)
-    address = pair.run(outside, "hostname", "-I").split()[0]
-    for lb in pair.nodes("lb"):
-        trust = "cat >/usr/local/share/ca-certificates/test.crt && update-ca-certificates >/dev/null"
-        pair.run(lb, "sh", "-c", f"echo '{address} {CA_NAME}' >>/etc/hosts && echo '{root}' | ({trust})")
-        pair.run(lb, "systemctl", "restart", "caddy")  # a program reads what it trusts once
-    directory = f"https://{CA_NAME}:{CA_PORT}/acme/local/directory"
-    set_tls(pair, tls="acme", acme={"email": "ops@example.com", "directory": directory})
     authority = tmp_path / "root.crt"
-    authority.write_text(root)
+    authority.write_text(run_authority(pair, "client1", {STATUS_DOMAIN: pair.virtual_ip}))
+    for lb in pair.nodes("lb"):
+        pair.run(lb, "systemctl", "restart", "caddy")  # a program reads what it trusts once
+    set_tls(pair, tls="acme", acme={"email": "ops@example.com", "directory": DIRECTORY})
 
     def everybody_has_one() -> bool:
         try:
@@ -137,17 +117,3 @@ def test_acme_gives_every_load_balancer_a_certificate_whoever_holds_the_floating
         return all(answer["service"] == "status" for answer in answers)
 
     wait_until("every load balancer has a certificate of the ACME authority", 60, everybody_has_one)
-
-
-def run_authority(cluster: Cluster, outside: str) -> None:
-    """Run a real ACME authority (Caddy's) on a host outside, that finds the domain at the floating IP."""
-    binary = cluster.run(cluster.nodes("lb")[0], "readlink", "-f", "/usr/local/bin/caddy").strip()
-    container = cluster.container(cluster.nodes("lb")[0])
-    copied = cluster.project / "caddy"
-    subprocess.run(["podman", "cp", f"{container}:{binary}", str(copied)], check=True, timeout=60)
-    subprocess.run(["podman", "cp", str(copied), f"{cluster.container(outside)}:/usr/local/bin/caddy"], check=True)
-    hosts = f"echo '{cluster.virtual_ip} {STATUS_DOMAIN}' >>/etc/hosts && echo '127.0.0.1 {CA_NAME}' >>/etc/hosts"
-    cluster.run(outside, "sh", "-c", f"{hosts} && cat >/root/Caddyfile <<'END'\n{CA_CONFIGURATION}\nEND")
-    run = "systemd-run --unit authority --setenv HOME=/root caddy run --config /root/Caddyfile --adapter caddyfile"
-    cluster.run(outside, "sh", "-c", run)
-    wait_until("the ACME authority has its root", 20, lambda: cluster.succeeds(outside, "test", "-s", CA_ROOT))

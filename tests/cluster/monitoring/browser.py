@@ -16,7 +16,7 @@ from tests.cluster.measure import wait_until
 from tests.cluster.monitoring.monitored import PAGE, USER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -79,9 +79,10 @@ requestAnimationFrame(frame);
 class Browser:
     """Chromium with an empty profile, for the length of a `with` block."""
 
-    def __init__(self, folder: Path, size: tuple[int, int] = DESKTOP) -> None:
-        """Keep everything, the log of its network included, in `folder`."""
+    def __init__(self, folder: Path, size: tuple[int, int] = DESKTOP, flags: Sequence[str] = ()) -> None:
+        """Keep everything, the log of its network included, in `folder`; `flags` are further ones of Chromium's."""
         self.folder = folder
+        self.flags = (*FLAGS, *flags)
         self.size = size
         self._log = folder / "network.json"
         self._driver: Chrome | None = None
@@ -100,7 +101,7 @@ class Browser:
         options = ChromeOptions()
         options.binary_location = program
         width, height = self.size
-        for flag in (*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={self.folder / 'profile'}"):
+        for flag in (*self.flags, f"--window-size={width},{height}", f"--user-data-dir={self.folder / 'profile'}"):
             options.add_argument(flag)
         options.add_argument(f"--log-net-log={self._log}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -128,9 +129,9 @@ class Browser:
 
     # --- the page
 
-    def open(self, address: str, password: str) -> None:
+    def open(self, address: str, password: str, scheme: str = "http") -> None:
         """Open the dashboard at `address`, and mark the page: `is_same` tells whether it was loaded again."""
-        self.driver.get(f"http://{USER}:{password}@{address}{PAGE}")
+        self.driver.get(f"{scheme}://{USER}:{password}@{address}{PAGE}")
         self.run("window.marked = true")
 
     def is_same(self) -> bool:
