@@ -15,7 +15,6 @@ import os
 import re
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ansible import constants, context
@@ -23,6 +22,11 @@ from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.playbook.task import Task
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__
+
+try:
+    from ansible.executor.module_common import _BuiltModule as BuiltModule
+except ImportError:  # it is no public name of Ansible's
+    BuiltModule = None
 
 RUN = "NEXUS_OPS_RUN"
 ROLES = Path(__file__).resolve().parents[2]
@@ -129,7 +133,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "/"
         )  # Ansible does not have to look for one
         debugged = constants.DEFAULT_KEEP_REMOTE_FILES
-        return known and not debugged and self._is_pipelining_enabled("new", options.get("wrap_async", False))
+        return (
+            BuiltModule is not None
+            and known
+            and not debugged
+            and self._is_pipelining_enabled("new", options.get("wrap_async", False))
+        )
 
     @staticmethod
     def _interpreter(variables: dict[str, Any]) -> str:
@@ -155,7 +164,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             profile=PROFILE,
             params=json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, cls=encoder).encode(),
         )
-        bits = SimpleNamespace(
+        bits = BuiltModule(  # with what this version of Ansible wants to know of it beside that
             b_module_data=script.encode(),
             module_style="new",
             shebang=f"#!{self._interpreter(task_vars)}",
