@@ -67,7 +67,7 @@ def ssh_configuration(cluster: Cluster, cell: Cell, folder: Path) -> None:
     config.write_text(
         f"Host {cluster.address(jump)}\n  User root\n  IdentityFile {cluster.folder / 'ssh_key'}\n"
         f"  StrictHostKeyChecking accept-new\n  UserKnownHostsFile {cluster.folder / 'known_hosts'}\n"
-        f"Host {others}\n  ProxyJump {cluster.address(jump)}\n"
+        f"Host {others}\n  ProxyJump root@[{cluster.address(jump)}]\n"
     )
 
 

@@ -93,8 +93,8 @@ class ActionModule(action_loader.get("node_module", class_only=True)):  # type: 
         told = []
         for name, service in here.items():
             packed = releases.get(name, {})
-            facts = {key: packed[key] for key in ("release", "origin", "unpacked_size", "image") if key in packed}
-            facts["alone"] = len(service["nodes"]) == 1
+            facts = {"alone": len(service["nodes"]) == 1, "image": service["source"].get("image") or ""}
+            facts |= {key: packed[key] for key in ("release", "origin", "unpacked_size", "image") if key in packed}
             told.append({"name": name, **facts, **{key: service[key] for key in TOLD if key in service}})
         arguments = {key: self._task.args[key] for key in PASSED_ON if key in self._task.args}
         arguments.update(
