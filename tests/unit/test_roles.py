@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -113,10 +112,3 @@ def test_no_task_hides_a_failure_or_comes_from_a_collection(role: Path) -> None:
 def test_task_names_start_with_a_capital(role: Path) -> None:
     for path, task in all_tasks(role):
         assert task.get("name", "")[:1].isupper(), f"{path}: {task}"
-
-
-@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
-def test_what_runs_on_nodes_is_written_in_their_python(role: Path) -> None:
-    """Ubuntu 22.04 has Python 3.10."""
-    for file in (*role.glob("library/*.py"), *role.glob("module_utils/**/*.py")):
-        ast.parse(file.read_text(), str(file), feature_version=(3, 10))
