@@ -191,11 +191,12 @@ def ask_dashboard(run: Run) -> None:
         for path in ("netdata", *(f"parents/{parent}" for parent in cluster.nodes("manager"))):
             answer = run.ask(address, host, f"{PAGE}{path}/api/v1/info", password)
             assert set(answer["mirrored_hosts"]) == set(cluster.nodes()), f"{path} at {address}"
-        flags = ("--ignore-certificate-errors", f"--host-resolver-rules=MAP {DASHBOARD_DOMAIN} {address}")
+        place = f"[{address}]" if ":" in address else address
+        flags = ("--ignore-certificate-errors", f"--host-resolver-rules=MAP {DASHBOARD_DOMAIN} {place}")
         folder = run.folder / f"page{number}"
         folder.mkdir()
         with Browser(folder, flags=flags) as browser:
-            browser.open(f"[{host}]" if ":" in host else host, password, "http" if run.cell.tls == "off" else "https")
+            browser.open(host if host == DASHBOARD_DOMAIN else place, password, "http" if run.cell.tls == "off" else "https")
             browser.wait_for(f"the page at {address} shows all nodes as live", 30, all_live(cluster))
             assert browser.moving(15) == set(cluster.nodes()), f"values move on the page at {address}"
             browser.screenshot("page")
