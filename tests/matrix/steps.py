@@ -195,8 +195,9 @@ def ask_dashboard(run: Run) -> None:
         flags = ("--ignore-certificate-errors", f"--host-resolver-rules=MAP {DASHBOARD_DOMAIN} {place}")
         folder = run.folder / f"page{number}"
         folder.mkdir()
+        scheme = "http" if run.cell.tls == "off" else "https"
         with Browser(folder, flags=flags) as browser:
-            browser.open(host if host == DASHBOARD_DOMAIN else place, password, "http" if run.cell.tls == "off" else "https")
+            browser.open(host if host == DASHBOARD_DOMAIN else place, password, scheme)
             browser.wait_for(f"the page at {address} shows all nodes as live", 30, all_live(cluster))
             assert browser.moving(15) == set(cluster.nodes()), f"values move on the page at {address}"
             browser.screenshot("page")
