@@ -134,6 +134,7 @@ def judge(
         findings += _versions(node, report.get("versions", {}))
         findings += _vrrp(intent, report, replies.reports)
         findings += _reach(intent, node, replies.reports)
+        findings += _repository(report)
         findings += _clock(report, replies.received[name])
     diagnosis.cluster = [*_skew(replies), *_dns(intent, addresses)]
     return diagnosis
@@ -229,6 +230,11 @@ def _versions(node: Node, versions: Mapping[str, str]) -> Iterable[Finding]:
         elif tuple(map(int, version.split("."))) < MINIMUM[program]:
             remedy = "apply puts a newer one in its place" if program == "caddy" else "install a newer one"
             yield warning(f"{program} {version} is older than {wanted}", remedy)
+
+
+def _repository(report: Mapping[str, Any]) -> Iterable[Finding]:
+    if "repository" in report:
+        yield error(f"Netdata cannot be installed: {report['repository']['what']}", report["repository"]["remedy"])
 
 
 def _vrrp(intent: Intent, report: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> Iterable[Finding]:

@@ -256,3 +256,10 @@ def test_name_servers_that_do_not_answer_are_not_waited_for(monkeypatch: pytest.
     monkeypatch.setattr("nexus_ops.doctor.DNS_TIMEOUT", 0.1)
     assert Resolution(["web.example.com"]).finish() == {"web.example.com": None}
     answer.set()
+
+
+def test_a_repository_that_cannot_be_read_is_told_with_what_to_paste(environment: Environment, intent: Intent) -> None:
+    said = {"what": "https://192.0.2.9/ (trixie/) cannot be read by this node: refused", "remedy": "paste this"}
+    name, severity, what = only(diagnose(environment, intent, w1={"repository": said}))
+    assert (name, severity) == ("w1", "error")
+    assert what == f"Netdata cannot be installed: {said['what']}"

@@ -81,3 +81,15 @@ def test_another_key_is_another_file(tmp_path: Path) -> None:
     }
     assert len(files) == 4
     assert all(file.startswith("/etc/apt/keyrings/nexus-netdata.") and file.endswith(".asc") for file in files)
+
+
+@pytest.mark.parametrize(("offered", "new"), [("2.11.0", True), ("1.37.1-2", False), (None, True)])
+def test_the_layout_is_that_of_the_version_which_the_repository_has(
+    tmp_path: Path, offered: str | None, new: bool
+) -> None:
+    said = {} if offered is None else {"__netdata_node_offer": {"version": offered}}
+    assert worked_out(tmp_path, "__netdata_node_is_new", ansible_facts=facts("Debian", "13"), **said) is new
+
+
+def test_the_distributions_netdata_is_none_of_the_new_ones(tmp_path: Path) -> None:
+    assert worked_out(tmp_path, "__netdata_node_is_new", ansible_facts=facts("Debian", "12")) is False
