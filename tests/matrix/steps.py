@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import ipaddress
 import json
 import shutil
 import socket
 import ssl
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tests.cluster.load import Stream
 from tests.cluster.measure import RunningLoad, wait_until
 from tests.cluster.monitoring.browser import Browser
 from tests.cluster.monitoring.monitored import PAGE, USER, complete
+from tests.cluster.repository import Repository
 from tests.matrix import machines
 from tests.matrix.app import App
 from tests.matrix.controller import Controller
@@ -148,13 +150,31 @@ def apply(run: Run) -> None:
 
 def enable_monitoring(run: Run) -> None:
     """Let every node stream to every parent."""
-    run.cluster.cli("monitor", "enable", "--yes", timeout=600).expect(0)
+    with packages(run) if run.cell.system != "debian-12" else nullcontext():
+        run.cluster.cli("monitor", "enable", "--yes", timeout=600).expect(0)
     parents = run.cluster.nodes("manager")
 
     def live() -> bool:
         return complete(run.cluster.cli("monitor", "status", "--json").document["nodes"], parents)
 
     wait_until("every node is live on every parent", LIVE_SECONDS, live, interval=1)
+
+
+@contextmanager
+def packages(run: Run) -> Iterator[None]:
+    """Serve Netdata to nodes of Debian 13, which has none, as upstream does."""
+    addresses = run.cluster.run(CLIENT, "hostname", "-I").split()
+    address = next(address for address in addresses if ":" not in address)
+    gateway = next(ipaddress.ip_network(f"{address}/24", strict=False).hosts())
+    folder = run.folder / "packages"
+    folder.mkdir()
+    with Repository(folder, str(gateway)) as repository:
+        repository.fill(run.cluster, CLIENT)
+        repository.introduce(run.cluster, *run.cluster.nodes())
+        settings = run.cluster.folder / "group_vars/all.yml"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text(json.dumps(repository.variables()))
+        yield
 
 
 def apply_again(run: Run) -> None:
@@ -341,7 +361,8 @@ def sandbox_options(cell: Cell) -> list[str]:
     options += ["--network", cell.network]
     if cell.ssh.startswith("sudo"):
         options += ["--ssh-user", "ops"]
-    return [*options, "--client"] if cell.tls == "acme" else options
+    outside = cell.tls == "acme" or (cell.monitoring != "none" and cell.system != "debian-12")
+    return [*options, "--client"] if outside else options
 
 
 @contextmanager
