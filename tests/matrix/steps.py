@@ -19,7 +19,7 @@ from tests.cluster.cluster import APP, BOOT_SECONDS, STATUS_DOMAIN, STATUS_PORT,
 from tests.cluster.load import Stream
 from tests.cluster.measure import RunningLoad, wait_until
 from tests.cluster.monitoring.browser import Browser
-from tests.cluster.monitoring.monitored import PAGE, USER, complete
+from tests.cluster.monitoring.monitored import PAGE, USER, complete, each_state
 from tests.cluster.repository import Repository
 from tests.matrix import machines
 from tests.matrix.app import App
@@ -153,11 +153,16 @@ def enable_monitoring(run: Run) -> None:
     with packages(run) if run.cell.system != "debian-12" else nullcontext():
         run.cluster.cli("monitor", "enable", "--yes", timeout=600).expect(0)
     parents = run.cluster.nodes("manager")
+    nodes: dict[str, Any] = {}
 
     def live() -> bool:
-        return complete(run.cluster.cli("monitor", "status", "--json").document["nodes"], parents)
+        nodes.update(run.cluster.cli("monitor", "status", "--json").document["nodes"])
+        return complete(nodes, parents)
 
-    wait_until("every node is live on every parent", LIVE_SECONDS, live, interval=1)
+    try:
+        wait_until("every node is live on every parent", LIVE_SECONDS, live, interval=1)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {'; '.join(each_state(nodes))}") from None
 
 
 @contextmanager
