@@ -29,6 +29,8 @@ ANSIBLE_ARGUMENTS = (
 )
 """What hosts.yml tells Ansible (`ansible_ssh_common_args`)."""
 
+JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d+))?/?")
+
 PROXY_TIMEOUT = 8.0
 """Seconds that a node behind a proxy has to greet: the connection to the proxy is made first."""
 
@@ -81,13 +83,22 @@ def proxy_command(user: str, address: str, port: int) -> list[str]:
         *first, last = jump.split(",")
         through = ["-J", ",".join(first)] if first else []
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return ["ssh", "-o", "BatchMode=yes", *through, "-W", target, last if "://" in last else f"ssh://{last}"]
+        return ["ssh", "-o", "BatchMode=yes", *through, "-W", target, *_jump_arguments(last)]
     if command != "none":
         values = {"%h": host, "%n": address, "%p": str(port), "%r": user}
         values = {token: shlex.quote(value) for token, value in values.items()} | {"%%": "%"}
         command = re.sub("%[hnpr%]", lambda found: values[found[0]], command)
         return ["sh", "-c", f"exec {command}"]
     return []
+
+
+def _jump_arguments(jump: str) -> list[str]:
+    """Return the arguments of ssh for a host as ProxyJump names it, `[user@]host[:port]`: IPv6 fits in no ssh:// URI."""
+    found = JUMP.fullmatch(jump)
+    if found is None:
+        return [jump]
+    user, host, port = found["user"], found["host"] or found["bracketed"], found["port"]
+    return [*(["-l", user] if user else []), *(["-p", port] if port else []), host]
 
 
 def silence(user: str, address: str, port: int, timeout: float) -> str:
