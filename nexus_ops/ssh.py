@@ -93,7 +93,7 @@ def proxy_command(user: str, address: str, port: int) -> list[str]:
 
 
 def _jump_arguments(jump: str) -> list[str]:
-    """Return the arguments of ssh for a host as ProxyJump names it, `[user@]host[:port]`: IPv6 fits in no ssh:// URI."""
+    """Return the arguments of ssh for `[user@]host[:port]` of a ProxyJump: IPv6 fits in no ssh:// URI."""
     found = JUMP.fullmatch(jump)
     if found is None:
         return [jump]

@@ -33,7 +33,10 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("", []),
         ("ProxyJump none", []),
         ("ProxyJump root@192.0.2.1", ["-W", "192.0.2.9:22", "-l", "root", "192.0.2.1"]),
-        ("ProxyJump a,root@[2001:db8::1]:24", ["-J", "a", "-W", "192.0.2.9:22", "-l", "root", "-p", "24", "2001:db8::1"]),
+        (
+            "ProxyJump a,root@[2001:db8::1]:24",
+            ["-J", "a", "-W", "192.0.2.9:22", "-l", "root", "-p", "24", "2001:db8::1"],
+        ),
         ("HostName inner\nProxyJump a", ["-W", "inner:22", "a"]),
         ("ProxyCommand nc %h %p %r %%", ["sh", "-c", "exec nc 192.0.2.9 22 ops %"]),
     ],
