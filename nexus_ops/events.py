@@ -74,12 +74,19 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
             return Event(kind, **common, message=failure_message(result))
         case "runner_on_unreachable":
             lost = {**common, "host": _lost_host(host, result), "counted_for": host}
-            return Event(Kind.UNREACHABLE, **lost, message=failure_message(result))
+            return Event(Kind.UNREACHABLE, **lost, message=_explained(failure_message(result)))
         case "playbook_on_stats":
             return Event(Kind.STATS, **common, stats=_stats(data))
         case "error" | "warning" | "verbose" | "deprecated":
             return Event(Kind.OUTPUT, **common, message=str(raw.get("stdout", "")).strip())
     return Event(Kind.OUTPUT, **common) if raw.get("stdout") else None
+
+
+def _explained(message: str) -> str:
+    """Return what ssh said, with the likely cause where an ssh server hung up before it greeted."""
+    if "kex_exchange_identification" not in message:
+        return message
+    return f"{message.rstrip()} (sshd may refuse this machine for a while: `journalctl -u ssh` on the node says why)"
 
 
 def _lost_host(host: str, result: Mapping[str, Any]) -> str:

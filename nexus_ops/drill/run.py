@@ -192,13 +192,17 @@ class _Course:
 
     def _whole(self, step: Step, since: float) -> float | None:
         """Return when the cluster was found whole, None: not in time. A node is asked when its ssh port answers."""
+        answers = False
         while time.monotonic() - since < self._patience:
             self.watcher.tick()
-            if self._answers(step.node):
+            # Once it answers, `ask_status` sees to that: sshd refuses who connects too often without a login.
+            answers = answers or self._answers(step.node)
+            if answers:
                 with contextlib.suppress(NexusError):
                     self.status = ask_status(self.environment, self.intent, self.watcher.tick)
                     if self.status.ok:
                         return time.monotonic()
+                    answers = step.node not in self.status.silent
             self._wait(TICK)
         return None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BESIDE = (Stream("get", "GET", "/healthz", 20),)
 HOLD = 5
+TABLES = ("nft", "list", "tables")
 
 
 def is_whole(cluster: Cluster) -> bool:
@@ -30,7 +31,7 @@ def start(cluster: Cluster, *options: str) -> subprocess.Popen[bytes]:
 
 def traces(cluster: Cluster, node: str) -> str:
     """Return what a fault of ours has left on a node."""
-    tables = cluster.run(node, "nft", "list", "tables")
+    tables = cluster.run(node, *TABLES)
     units = cluster.run(node, "systemctl", "list-units", "--all", "--plain", "--no-legend", "nexus-fault*")
     files = cluster.run(node, "find", "/run", "-maxdepth", "1", "-name", "nexus-fault*")
     return "".join(line for line in (tables + units + files).splitlines() if re.search("nexus.fault", line))
@@ -66,17 +67,17 @@ def test_the_figures_agree_with_those_of_a_client_beside_it(whole_six: Cluster) 
 
 
 def test_a_node_heals_by_itself_when_the_drill_is_killed_in_the_middle_of_a_cut(whole_six: Cluster) -> None:
-    # On Debian 12: on Debian 13 (w2) the cut does not begin, a fault of node_fault that is not mended yet.
-    cluster, address = whole_six, whole_six.address("w1")
-    drill = start(cluster, "--fault", "cut", "--node", "w1")
+    cluster, address = whole_six, whole_six.address("w2")  # Debian 13
+    drill = start(cluster, "--fault", "cut", "--node", "w2")
     try:
-        wait_until("w1 is cut off", 90, lambda: not cluster.reachable(address, 22))
+        # Not asked over ssh: OpenSSH 9.8 and newer refuse who connects often without a login, and the drill with it.
+        wait_until("w2 has the rules that cut it off", 90, lambda: "nexus_fault" in cluster.run("w2", *TABLES))
+        assert not cluster.reachable(address, 22), "w2 is cut off"
     finally:
         drill.send_signal(signal.SIGKILL)
         drill.wait()
-    assert "nexus_fault" in traces(cluster, "w1"), "it was the drill that cut it off"
-    wait_until("w1 answers again without anyone's help", 15, lambda: cluster.reachable(address, 22))
-    assert traces(cluster, "w1") == "", "nothing is left on it"
+    wait_until("w2 answers again without anyone's help", 15, lambda: cluster.reachable(address, 22))
+    assert traces(cluster, "w2") == "", "nothing is left on it"
     wait_until("the cluster is whole again", 30, lambda: is_whole(cluster))
 
 
