@@ -6,6 +6,7 @@ a record lock (fcntl(2)) on a file: the kernel frees it when this process ends, 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -71,7 +72,30 @@ def holder(lock: int) -> Document | None:
         if document.get("pid") == pid:
             return document
         time.sleep(0.05)
-    return {"pid": pid}
+    return {"pid": pid, "stranger": processes(pid)}
+
+
+def processes(pid: int) -> str:
+    """Return in words which process has the lock, or where that has none (-1, of an open file) which have it open."""
+    import glob
+    import pwd
+
+    found = []
+    for folder in [f"/proc/{pid}"] if pid > 0 else glob.glob("/proc/[0-9]*"):  # noqa: PTH207  a lean start
+        try:
+            with open(f"{folder}/cmdline", "rb") as command, open(f"{folder}/comm") as name:  # noqa: PTH123
+                if b"nexus-ops-lock" in command.read():  # one that asks, as this one does
+                    continue
+                program = name.read().strip()
+            files = [os.readlink(path) for path in glob.glob(f"{folder}/fd/*")]  # noqa: PTH115, PTH207
+            user: object = os.stat(folder).st_uid  # noqa: PTH116
+        except OSError:
+            continue  # ended meanwhile
+        if pid > 0 or PATH in files:
+            with contextlib.suppress(KeyError):
+                user = pwd.getpwuid(int(str(user))).pw_name
+            found.append(f"process {os.path.basename(folder)} ({program}) of {user}")  # noqa: PTH119
+    return ", ".join(found) or "a process"
 
 
 def take(lock: int, who: Document) -> None:
@@ -92,9 +116,9 @@ def take(lock: int, who: Document) -> None:
 
 
 def release(lock: int, by: str) -> None:
-    """End the process that holds the lock, and say who it was for."""
+    """End the process that holds the lock, and say who it was for. One that is none of ours is left alone."""
     found = holder(lock)
-    if found is not None:
+    if found is not None and "stranger" not in found:
         write(lock, {**found, "released_by": by})
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + 3
@@ -107,7 +131,8 @@ def release(lock: int, by: str) -> None:
 def serve() -> None:
     """Do what the controller says until it is gone."""
     os.makedirs(os.path.dirname(PATH), exist_ok=True)  # noqa: PTH103, PTH120  a lean start: no pathlib
-    lock = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.fchmod(lock, 0o600)  # who may read a file may lock it
     say(ready=True)
     pending = b""
     while select.select([0], [], [], SILENCE)[0]:

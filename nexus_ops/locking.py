@@ -144,10 +144,12 @@ def _acquire(environment: Environment, intent: Intent, who: Holder, wait: float,
                 return lock
         words = describe(other)
         if time.monotonic() >= deadline:
+            waiting = f"{'wait longer' if wait else 'wait for it'}: --lock-wait 10m,"
+            if "stranger" in other:
+                waiting = "end it there,"
             raise LockedError(
                 f"{environment.name} is locked: {words}; nothing was changed",
-                next_step=f"{'wait longer' if wait else 'wait for it'}: --lock-wait 10m,"
-                f" or look: nexus-ops --env {environment.name} lock show",
+                next_step=f"{waiting} or look: nexus-ops --env {environment.name} lock show",
             )
         if words != told:
             say(f"waiting for the lock of {environment.name}: {words}")
@@ -169,7 +171,7 @@ def _take(links: list[Link], who: Holder) -> Holder | None:
                 raise UnreachableError(f"{link.name} was to keep the lock and is gone: {link.reason}")
         elif "holder" in answer:
             found: Holder = answer["holder"]
-            return found
+            return {**found, "node": link.name}
     return None
 
 
@@ -237,6 +239,9 @@ def nobody_answers(environment: Environment, reasons: Mapping[str, str], what: s
 
 def describe(holder: Holder) -> str:
     """Return who `holder` is, since when and what for, as a sentence."""
+    if "stranger" in holder:
+        where = f" on {holder['node']}" if "node" in holder else ""
+        return f"{holder['stranger']} has the lock{where}, and is no run of Nexus Ops"
     who = str(holder.get("by") or "somebody")
     started = str(holder.get("started") or "").removesuffix("+00:00").replace("T", " ")
     since = f" since {started} UTC" if started else ""
@@ -268,7 +273,8 @@ def show_locks(environment: Environment, intent: Intent) -> tuple[dict[str, Hold
 def release_locks(environment: Environment, intent: Intent) -> tuple[dict[str, Holder | None], dict[str, str]]:
     """Take the lock away from who holds it; return by node who that was (None: nobody), and why others were not asked.
 
-    The run that held it is interrupted. Raises UnreachableError when no node can be asked.
+    The run that held it is interrupted; a `stranger` that holds it is left alone. Raises UnreachableError when no node
+    can be asked.
     """
     from nexus_ops.runs import person
 

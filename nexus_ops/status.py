@@ -10,9 +10,10 @@ from typing import Any
 
 from nexus_ops.asking import Replies, ask_nodes
 from nexus_ops.environment import Environment
-from nexus_ops.errors import ExitCode
+from nexus_ops.errors import ExitCode, NexusError
 from nexus_ops.intent.model import Intent, Role
 from nexus_ops.inventory import refresh_inventory, retired_hosts
+from nexus_ops.locking import Holder, describe, show_locks
 from nexus_ops.monitoring import NodeStatus, State, join, no_answer
 from nexus_ops.monitoring import evaluate as evaluate_monitoring
 from nexus_ops.ssh import silence
@@ -20,6 +21,8 @@ from nexus_ops.variables import upstream_address
 
 PLAYBOOK = "status"
 RETIRED_TIMEOUT = 1.0  # seconds
+UNDONE = "the rollout failed"
+"""The reason in the history of a worker that had switched and went back since another one failed."""
 MIB = 1024**2
 LITTLE_ROOM = 100 * MIB
 """Bytes that a parent has to have left."""
@@ -55,7 +58,10 @@ class ServiceOnNode:
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """All of it. `silent`: nodes that ssh does not reach, with the reason; `problems`: one sentence each."""
+    """All of it. `silent`: nodes that ssh does not reach, with the reason; `problems`: one sentence each.
+
+    `holders`: nodes that hold the floating IP; `locks`: by node that keeps the lock who has it (None: nobody).
+    """
 
     nodes: tuple[str, ...]
     silent: Mapping[str, str]
@@ -63,6 +69,8 @@ class ClusterStatus:
     services: Mapping[str, Mapping[str, ServiceOnNode]]
     streaming: Mapping[str, str]
     problems: tuple[str, ...]
+    holders: tuple[str, ...] = ()
+    locks: Mapping[str, Holder | None] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -114,6 +122,8 @@ class ClusterStatus:
                 }
                 for service, workers in self.services.items()
             },
+            "virtual_ip_holders": list(self.holders),
+            "lock": dict(self.locks),
             "streaming": dict(self.streaming),
             "problems": list(self.problems),
             "last_run": last_run,
@@ -125,10 +135,19 @@ def ask_status(environment: Environment, intent: Intent, on_tick: Callable[[], N
     from nexus_ops.dashboard_check import DashboardCheck
 
     check = DashboardCheck(environment, intent)
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         retired = pool.submit(still_there, refresh_inventory(environment, intent))
+        locks = pool.submit(_locks, environment, intent)
         replies = ask_nodes(environment, intent, PLAYBOOK, on_tick, greeted=True)
-        return evaluate(intent, replies, check.finish(), retired.result())
+        return evaluate(intent, replies, check.finish(), retired.result(), locks.result())
+
+
+def _locks(environment: Environment, intent: Intent) -> dict[str, Holder | None]:
+    """Return by node who has the lock there, nothing where no node can say so: its silence is told anyway."""
+    try:
+        return show_locks(environment, intent)[0]
+    except NexusError:
+        return {}
 
 
 def still_there(inventory: Mapping[str, Any]) -> list[str]:
@@ -155,10 +174,12 @@ def evaluate(
     replies: Replies,
     dashboards: Mapping[str, str] = MappingProxyType({}),
     retired: Collection[str] = (),
+    locks: Mapping[str, Holder | None] = MappingProxyType({}),
 ) -> ClusterStatus:
     """Return the status by what the nodes said. Reads and asks nothing.
 
-    `dashboards`: by load balancer why its dashboard shows no data; `retired`: machines that are still to be cleaned up.
+    `dashboards`: by load balancer why its dashboard shows no data; `retired`: machines that are still to be cleaned up;
+    `locks`: by node who has the lock there.
     """
     lbs = {node.name: _load_balancer(node.name, replies) for node in intent.with_role(Role.LB)}
     services = {
@@ -166,9 +187,10 @@ def evaluate(
         for service in intent.services.values()
     }
     streaming = _streaming(intent, replies)
+    holders = _holders(lbs, replies)
     problems = [
         *(f"{name} does not answer: {reason}" for name, reason in replies.silent.items()),
-        *_problems_of_load_balancers(intent, lbs, replies),
+        *_problems_of_load_balancers(intent, lbs, holders, replies),
         *_problems_of_services(intent, services, lbs, replies),
         *_problems_of_streaming(streaming, replies),
         *_problems_of_parents(intent, replies),
@@ -178,8 +200,20 @@ def evaluate(
             if reason and not lbs[name].problem
         ),
         *(f"{name} has something left of what nexus.yml no longer names there: run apply" for name in retired),
+        *(
+            f"{describe({'node': name, **who})}: end it there"
+            for name, who in locks.items()
+            if who and "stranger" in who
+        ),
     ]
-    return ClusterStatus(tuple(intent.nodes), dict(replies.silent), lbs, services, streaming, tuple(problems))
+    silent = dict(replies.silent)
+    return ClusterStatus(tuple(intent.nodes), silent, lbs, services, streaming, tuple(problems), holders, locks)
+
+
+def _holders(lbs: Mapping[str, LoadBalancer], replies: Replies) -> tuple[str, ...]:
+    """Return the nodes that hold the floating IP, load balancers first."""
+    others = [name for name, report in replies.reports.items() if name not in lbs and report.get("has_virtual_ip")]
+    return (*(name for name, lb in lbs.items() if lb.holds_virtual_ip), *others)
 
 
 def _load_balancer(name: str, replies: Replies) -> LoadBalancer:
@@ -235,18 +269,22 @@ def _problems_of_parents(intent: Intent, replies: Replies) -> Iterable[str]:
             yield f"monitoring: parent {node.name}: {free // MIB} MiB are free for what Netdata records"
 
 
-def _problems_of_load_balancers(intent: Intent, lbs: Mapping[str, LoadBalancer], replies: Replies) -> Iterable[str]:
+def _problems_of_load_balancers(
+    intent: Intent, lbs: Mapping[str, LoadBalancer], holders: Collection[str], replies: Replies
+) -> Iterable[str]:
     for name, lb in lbs.items():
         if lb.problem and name not in replies.silent:
             yield f"load balancer {name}: {lb.problem}"
-    holders = [name for name, lb in lbs.items() if lb.holds_virtual_ip]
-    if intent.ha.virtual_ip and len(holders) != 1 and any(name not in replies.silent for name in lbs):
-        address = intent.ha.virtual_ip.ip
-        yield (
-            f"the floating IP {address} is held by {join(holders)}"
-            if holders
-            else f"nobody holds the floating IP {address}"
-        )
+    if not intent.ha.virtual_ip:
+        return
+    address = intent.ha.virtual_ip.ip
+    if wrong := [name for name in holders if name not in lbs]:
+        verb = "is no load balancer" if len(wrong) == 1 else "are no load balancers"
+        yield f"the floating IP {address} is held by {join(holders)}; {join(wrong)} {verb} in nexus.yml: run apply"
+    elif len(holders) > 1:
+        yield f"the floating IP {address} is held by {join(holders)}"
+    elif not holders and any(name not in replies.silent for name in lbs):
+        yield f"nobody holds the floating IP {address}"
 
 
 def _problems_of_services(
@@ -270,10 +308,30 @@ def _problems_of_services(
         releases = {found.release for found in workers.values() if found.release}
         if len(releases) > 1:
             yield f"{name} runs in {len(releases)} releases: {join(sorted(releases))}"
+        yield from _abandoned(name, workers, replies)
     for node in intent.with_role(Role.WORKER):
         for name, entry in (replies.reports.get(node.name, {}).get("services") or {}).items():
             if not entry["wanted"]:
                 yield f"{name} on {node.name}: nexus.yml does not name it there"
+
+
+def _abandoned(service: str, workers: Iterable[str], replies: Replies) -> Iterable[str]:
+    """Yield the release that the last rollout gave up, with the reason of the worker that knows it best.
+
+    The last entry of a worker's history is another one as soon as a rollout went through, or somebody rolled back.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for worker in workers:
+        entry = (replies.reports.get(worker, {}).get("services") or {}).get(service) or {}
+        last = (entry.get("history") or [{}])[-1]
+        if last.get("verdict") == "abandoned" and last["release"] != entry["release"]:
+            found.setdefault(last["release"], {})[worker] = " ".join(str(last.get("reason", "")).split())
+    for release, reasons in found.items():
+        worker, reason = next(((w, r) for w, r in reasons.items() if r != UNDONE), next(iter(reasons.items())))
+        yield (
+            f"{service}: release {release} was abandoned ({worker}: {reason}); "
+            "mend it and run apply, or keep what runs: give nexus.yml that source and run apply"
+        )
 
 
 def _drift(service: str, worker: str, replies: Replies) -> list[str]:

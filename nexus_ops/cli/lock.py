@@ -51,14 +51,18 @@ def release(context: typer.Context, yes: Yes = False, as_json: AsJson = False) -
             application.complain("nothing was released")
             return ExitCode.FAILED
     released, reasons = release_locks(environment, intent)
+    strangers = {name: holder for name, holder in released.items() if holder and "stranger" in holder}
+    released = {name: None if name in strangers else holder for name, holder in released.items()}
     if as_json:
-        application.answer({"ok": True, "released": released, "silent": reasons})
+        application.answer({"ok": not strangers, "released": released, "silent": reasons})
     elif any(released.values()):
         _say_holders(application, released, "was free", "released: ")
-    else:
+    elif not strangers:
         application.say("nobody held the lock")
     _complain_of_silent(application, reasons)
-    return ExitCode.DONE
+    for name, holder in strangers.items():
+        application.complain(f"error: {name}: {describe(holder)}; nothing was done to it; end it there")
+    return ExitCode.FAILED if strangers else ExitCode.DONE
 
 
 def _say_holders(application: Application, holders: Mapping[str, Holder | None], free: str, prefix: str = "") -> None:

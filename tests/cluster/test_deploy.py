@@ -182,6 +182,11 @@ def test_a_release_that_dies_after_good_health_checks_is_taken_back_everywhere(c
     expect_everything_as_before(cluster, result, before, load.report)
     assert "ended after it had been seen healthy" in result.document["error"]["message"], result
     assert "out of memory" in result.document["error"]["message"], "with its last log lines"
+    status = cluster.cli("status", "--json").expect(1).document
+    assert re.fullmatch(r"web: release \w+ was abandoned \(w\d: .*", "; ".join(status["problems"])), status
+    assert all(found["healthy"] for found in status["services"]["web"]["nodes"].values()), status
+    assert cluster.cli("apply", "ha", "--yes", "--json").expect(0).document["changed"] == 0
+    cluster.cli("status").expect(0)  # what runs is what is wanted again
 
 
 def test_a_setup_that_fails_on_one_worker_touches_nothing(cluster: Cluster) -> None:

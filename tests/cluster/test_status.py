@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -82,6 +84,32 @@ def test_status_says_what_is_not_as_declared(whole_six: Cluster) -> None:
     assert result.document["services"]["status"]["nodes"]["w1"]["healthy"] is False
     assert cluster.cli("services").expect(0).out.count("healthy") == 5
     wait_until("status is whole again", 30, lambda: cluster.cli("status").code == 0, interval=1)
+
+
+def test_status_sees_a_floating_ip_and_a_lock_in_the_wrong_hands(whole_six: Cluster) -> None:
+    cluster, first = whole_six, whole_six.nodes()[0]
+    cluster.run(first, "ip", "address", "add", f"{cluster.virtual_ip}/32", "dev", "lo")
+    taken = (
+        "import fcntl; f = open('/run/nexus-ops/run.lock', 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); "
+    )
+    command = ["podman", "exec", "-i", cluster.container(first), "python3", "-c", taken + "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == "1\n"
+        result = cluster.cli("status", "--json").expect(1)
+        refused = cluster.cli("apply", "ha", "--yes").expect(5)
+        left = cluster.cli("lock", "release", "--yes").expect(1)
+        assert stranger.poll() is None
+        stranger.communicate("\n")
+    cluster.run(first, "ip", "address", "delete", f"{cluster.virtual_ip}/32", "dev", "lo")
+    document = result.document
+    assert set(document["virtual_ip_holders"]) == {cluster.holder(), first}, result
+    assert f"{first} is no load balancer in nexus.yml: run apply" in document["problems"][0], result
+    pattern = rf"process \d+ \(python3\) of root has the lock on {first}, and is no run of Nexus Ops"
+    assert re.fullmatch(f"{pattern}: end it there", document["problems"][1]), result
+    assert re.search(f"{pattern}; nothing was changed; end it there", refused.err), refused
+    assert "nothing was done to it" in left.err, left
+    cluster.cli("status").expect(0)
 
 
 def test_another_machine_goes_on_with_the_folder_when_every_manager_is_gone(whole_six: Cluster, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_failures() -> None:
     assert read("runner_on_failed", res={"msg": "no space"}).message == "no space"
     assert read("runner_on_failed", res={"msg": "x"}, ignore_errors=True).kind is Kind.IGNORED
     assert read("runner_on_unreachable", res={"msg": "timed out"}).kind is Kind.UNREACHABLE
-    hung_up = "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 192.0.2.32 port 22\r\n"
+    hung_up = (
+        "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 192.0.2.32 port 22\r\n"
+    )
     refused = read("runner_on_unreachable", res={"msg": hung_up}).message
     assert "192.0.2.32 port 22 (sshd may refuse this machine for a while" in refused
     crash = {"msg": "MODULE FAILURE\nSee stdout", "module_stderr": "Traceback\nOSError: No space left on device"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -147,3 +148,33 @@ def test_ssh_is_called_with_the_settings_of_the_environment(environment: Environ
 def test_description() -> None:
     words = describe({"by": "ann@laptop", "command": "apply ha", "run": "r1", "started": "2026-01-02T03:04:05+00:00"})
     assert words == "ann@laptop runs apply ha (run r1) since 2026-01-02 03:04:05 UTC"
+
+
+STRANGE = """
+import fcntl, struct, sys
+file = open(sys.argv[1])
+fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))  # F_OFD_SETLK: it belongs to no process
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_stranger_is_named_and_left_alone(connect: Connect, tmp_path: Path) -> None:
+    ours = connect()
+    path = tmp_path / "n1/run.lock"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with subprocess.Popen(
+        [sys.executable, "-c", STRANGE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as stranger:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        found = take(ours)["holder"]
+        assert isinstance(found, dict)
+        assert f"process {stranger.pid} (" in describe(found)
+        assert describe(found).endswith("has the lock, and is no run of Nexus Ops")
+        released = ours.ask({"do": "release", "by": "bob@desk"}, 5)
+        assert released is not None
+        assert "stranger" in released["released"]
+        assert stranger.poll() is None
+        stranger.communicate()
+    assert take(ours) == {"taken": True}

@@ -103,6 +103,43 @@ def test_what_is_not_as_declared(intent: Intent, changes: dict[str, Any], proble
     assert status.exit_code is ExitCode.FAILED
 
 
+def verdict(release: str, verdict: str, time: float, reason: str = "") -> dict[str, Any]:
+    return {"release": release, "verdict": verdict, "time": time, "by": "ops@desk", "reason": reason}
+
+
+def test_an_abandoned_release_is_a_problem_until_another_verdict_is_passed(intent: Intent) -> None:
+    good = verdict("aaa1", "good", 1.0)
+    switched = [good, verdict("bbb2", "good", 2.0), good, verdict("bbb2", "abandoned", 4.0, "the rollout failed")]
+    failed = [good, verdict("bbb2", "abandoned", 3.0, "GET /healthz:\n500")]
+    status = evaluate(intent, replies(w1=worker(history=switched), w2=worker(history=failed)))
+    assert status.exit_code is ExitCode.FAILED
+    (problem,) = status.document(intent, None)["problems"]
+    assert problem.startswith("web: release bbb2 was abandoned (w2: GET /healthz: 500); mend it")
+    rolled_back = [verdict("bbb2", "good", 2.0), good, verdict("bbb2", "rolled back", 3.0)]
+    assert evaluate(intent, replies(w1=worker(history=rolled_back), w2=worker(history=rolled_back))).ok
+    assert evaluate(intent, replies(w1=worker(history=[*switched, good]), w2=worker(history=[*failed, good]))).ok
+
+
+def test_a_floating_ip_on_a_node_that_is_no_load_balancer(intent: Intent) -> None:
+    both = evaluate(intent, replies(w1={**worker(), "has_virtual_ip": True}))
+    words = "the floating IP 192.0.2.100 is held by {}; w1 is no load balancer in nexus.yml: run apply"
+    assert both.problems == (words.format("lb1 and w1"),)
+    assert both.document(intent, None)["virtual_ip_holders"] == ["lb1", "w1"]
+    alone = evaluate(intent, replies(lb1=lb(), w1={**worker(), "has_virtual_ip": True}))
+    assert alone.problems == (words.format("w1"),)
+
+
+def test_a_lock_that_a_stranger_has(intent: Intent) -> None:
+    ours = {"by": "ops@desk", "command": "apply ha", "pid": 7}
+    assert evaluate(intent, replies(), locks={"mgr1": ours, "lb1": None}).ok
+    status = evaluate(intent, replies(), locks={"mgr1": {"pid": 7, "stranger": "process 7 (cat) of nexus-web"}})
+    assert status.problems == (
+        "process 7 (cat) of nexus-web has the lock on mgr1, and is no run of Nexus Ops: end it there",
+    )
+    assert status.exit_code is ExitCode.FAILED
+    assert status.document(intent, None)["lock"]["mgr1"]["pid"] == 7
+
+
 def test_a_silent_worker_is_named_once(intent: Intent) -> None:
     doubtful = {name: lb(upstreams={"web": {"w1": "", "w2": "no route"}}) for name in ("lb1", "lb2")}
     doubtful["lb1"]["lb"]["holds_virtual_ip"] = True

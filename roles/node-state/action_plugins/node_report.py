@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -11,19 +12,29 @@ from ansible.plugins.loader import action_loader
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Arguments: by action what it takes. The reports are joined to one.
 
-    Without any, it is seen that the node answers.
+    `virtual_ip`, an address, is for nodes that are not to have it: whether they do. Without arguments, it is seen that
+    the node answers.
     """
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Call one module after the other, also when one fails."""
         super().run(tmp, task_vars)
-        if not self._task.args:
-            answer = self._low_level_execute_command("true")
-            return {"changed": False, "failed": answer["rc"] != 0, "msg": answer["stderr"]}
-        results = [self._call(name, arguments, task_vars or {}) for name, arguments in self._task.args.items()]
+        calls = dict(self._task.args)
+        virtual_ip = calls.pop("virtual_ip", "")
+        results: list[dict[str, Any]] = []
+        if virtual_ip or not calls:
+            results.append(self._look_for(virtual_ip))
+        results += [self._call(name, arguments, task_vars or {}) for name, arguments in calls.items()]
         failed = [str(result.get("msg") or "it failed without a message") for result in results if result.get("failed")]
         report = {key: value for result in results for key, value in (result.get("report") or {}).items()}
         return {"changed": False, "report": report, "failed": bool(failed), "msg": "; ".join(failed)}
+
+    def _look_for(self, virtual_ip: str) -> dict[str, Any]:
+        """Say whether the node has that address, without the price of a module; of none only that it answers."""
+        command = shlex.join(["ip", "-oneline", "address", "show", "to", virtual_ip]) if virtual_ip else "true"
+        answer = self._low_level_execute_command(command)
+        report = {"has_virtual_ip": bool(answer["stdout"].strip())} if virtual_ip else {}
+        return {"failed": answer["rc"] != 0, "msg": answer["stderr"], "report": report}
 
     def _call(self, name: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         task = self._task.copy()

@@ -187,6 +187,7 @@ def bring_about(node: Node, parameters: dict[str, Any]) -> dict[str, Any]:
         sizes = {name: int(archive["size"]) for name, archive in parameters["archives"].items()}
         node.make_ready(parameters["packages"], sizes)
         found = {"missing": node.missing(), "due": node.due(), "unwanted": node.unwanted()}
+        node.confirm(found["due"], by)
         images_here = images.held(node.services) if found["missing"] else []
         found |= {"in_use": node.in_use(), "unsettled": node.unsettled(), "held": images_here}
         return {**found, "former": node.former()}

@@ -131,7 +131,9 @@ class Activation:
         drain.end_forward(good.port if good else self.service.port)
         with self._drained(good.port if good else self.service.port):
             outcome, healthy = self._go_back(good)
-        if left is not None and release != left.release:
+        if healthy and good is not None:
+            history.add(self.place, good.release, history.GOOD, self.by)
+        if left is not None and release != left.release:  # the last entry: status tells of an abandoned rollout by it
             history.add(self.place, left.release, history.ABANDONED, self.by, "the rollout failed")
         if not healthy:
             raise StateError(f"{self.service.name}: {outcome}")
@@ -141,7 +143,6 @@ class Activation:
         else:
             records.write_good(self.place, good)
             rollouts.write_rollout(self.place, rollouts.Rollout(good, settled="undone"))
-            history.add(self.place, good.release, history.GOOD, self.by)
         return outcome
 
     @contextlib.contextmanager

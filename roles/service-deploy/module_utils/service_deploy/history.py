@@ -41,6 +41,13 @@ def add(place: Place, release: str, verdict: str, by: str, reason: str = "") -> 
     Snapshot(text.encode(), mode=0o600).put(place.history)
 
 
+def confirm(place: Place, release: str, by: str) -> None:
+    """Note that `release`, which runs, is the wanted one again after another one was abandoned."""
+    entries = read_history(place)
+    if entries and entries[-1]["verdict"] == ABANDONED and entries[-1]["release"] != release:
+        add(place, release, GOOD, by)
+
+
 def verdict_on(place: Place, release: str) -> str:
     """Return the last verdict on a release, empty for one that never ran here."""
     return next((entry["verdict"] for entry in reversed(read_history(place)) if entry["release"] == release), "")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node_state import StateError, units
-from ansible.module_utils.service_deploy import drain, firewall, health, images, records, releases, rollouts
+from ansible.module_utils.service_deploy import drain, firewall, health, history, images, records, releases, rollouts
 from ansible.module_utils.service_deploy.activation import LOG_LINES, Activation, log_of, reasons, stop
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
 
@@ -47,6 +47,14 @@ class Node:
         None where this is about one service: the load balancers are then left as they are.
         """
         return [] if self.only else firewall.former(self.allowed)
+
+    def confirm(self, due: Iterable[str], by: str) -> None:
+        """Note for services that run as wanted, all but those that are `due`, that no abandoned release is wanted."""
+        if self.state.check_mode:
+            return
+        for service in self.services:
+            if service.name not in due and service.release and not service.held:
+                history.confirm(service.place, service.release, by)
 
     def missing(self) -> list[str]:
         """Return the names of the services whose release is not on the node yet."""
