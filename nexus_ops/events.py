@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `message` is set for failures and output, `changes` for changed tasks, `stats` at the end.
+    """One event. `message` is set for failures and output, `changes` where it changed something, `stats` at the end.
 
     `report` is what a module says of its host under that name in its result, for those who asked for it.
     `counted_for` is the host that Ansible counts an unreachable one for: a task that was delegated belongs to another.
@@ -71,7 +71,8 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
             return Event(Kind.SKIPPED, **common)
         case "runner_on_failed":
             kind = Kind.IGNORED if data.get("ignore_errors") else Kind.FAILED
-            return Event(kind, **common, message=failure_message(result))
+            changes = tuple(_changes(task, result)) if result.get("changed") else ()
+            return Event(kind, **common, message=failure_message(result), changes=changes)
         case "runner_on_unreachable":
             lost = {**common, "host": _lost_host(host, result), "counted_for": host}
             return Event(Kind.UNREACHABLE, **lost, message=_explained(failure_message(result)))

@@ -66,6 +66,7 @@ class Result:
         document: dict[str, Any] = {
             "ok": self.exit_code == ExitCode.DONE,
             "changed": self.outcome.changed,
+            "may_have_changed": self.outcome.may_have_changed,
             "nodes": self.outcome.stats,
             "run": self.run,
             "seconds": round(self.outcome.seconds, 1),
@@ -288,7 +289,7 @@ def _refused_keys(environment: Environment, intent: Intent, outcome: Outcome) ->
 
 
 def _unreachable(event: Event, outcome: Outcome, refused: str | None) -> Problem:
-    nothing = "" if outcome.changed else "; nothing was changed"
+    nothing = "" if outcome.changed or outcome.may_have_changed else "; nothing was changed"
     if refused:
         return Problem(event.host, event.task, f"{refused}{nothing}", "then run this again")
     message = " ".join(event.message.split())  # ssh may answer with a whole banner

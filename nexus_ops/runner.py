@@ -44,7 +44,11 @@ class Invocation:
 
 @dataclass
 class Outcome:
-    """How a run ended. `stats` is per host: ok, changed, failed, unreachable; `failures` and `unreachable` in order."""
+    """How a run ended. `stats` is per host: ok, changed, failed, unreachable; `failures` and `unreachable` in order.
+
+    `running`: by host the task that has begun and of which no end is known; `lost`: the one in which a host was lost
+    that had `answered` before. `checked`: it ran in check mode.
+    """
 
     stats: dict[str, dict[str, int]] = field(default_factory=dict)
     failures: list[Event] = field(default_factory=list)
@@ -52,14 +56,29 @@ class Outcome:
     ignored: list[Event] = field(default_factory=list)
     changes: dict[str, list[Event]] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
+    running: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    checked: bool = False
     returned: int | None = None
     interrupted: bool = False
     seconds: float = 0.0
 
     @property
     def changed(self) -> int:
-        """Return how many tasks changed something, over all hosts."""
-        return sum(host["changed"] for host in self.stats.values())
+        """Return how many tasks changed something, over all hosts; those that failed then are among them."""
+        if self.stats:
+            return sum(host["changed"] for host in self.stats.values())
+        return sum(map(len, self.changes.values())) + len(self._failed_changes)  # it was ended before Ansible counted
+
+    @property
+    def _failed_changes(self) -> list[Event]:
+        return [event for event in [*self.failures, *self.ignored] if event.changes]
+
+    @property
+    def may_have_changed(self) -> dict[str, str]:
+        """Return by host the task that may have changed something there: its end is not known."""
+        return {} if self.checked else {**self.lost, **self.running}
 
     @property
     def ok(self) -> bool:
@@ -68,6 +87,7 @@ class Outcome:
 
     def take(self, event: Event) -> None:
         """Note what `event` says."""
+        self._follow(event)
         match event.kind:
             case Kind.FAILED:
                 self.failures.append(event)
@@ -82,12 +102,31 @@ class Outcome:
             case Kind.OUTPUT if event.message:
                 self.output.append(event.message)
 
+    def _follow(self, event: Event) -> None:
+        """Note which task runs on which host, and in which one a host was lost."""
+        counted_for = event.counted_for or event.host
+        match event.kind:
+            case Kind.STARTED:
+                self.running[event.host] = event.task
+            case Kind.OK | Kind.CHANGED | Kind.SKIPPED | Kind.FAILED | Kind.IGNORED:
+                self.running.pop(event.host, None)
+                self.answered.add(event.host)
+            case Kind.UNREACHABLE:
+                self.running.pop(counted_for, None)
+                if event.host == counted_for and event.host in self.answered:
+                    self.lost[event.host] = event.task
+            case Kind.STATS:
+                self.running.clear()
+
     def _count(self, stats: Mapping[str, Mapping[str, int]]) -> None:
         """Take the statistics, which alone tell whether a play went on as if nothing were (`ignore_unreachable`)."""
         self.stats = {host: dict(columns) for host, columns in stats.items()}
         lost = {host for host, columns in self.stats.items() if columns["unreachable"]}
         self.ignored += [event for event in self.unreachable if event.counted_for not in lost]
         self.unreachable = [event for event in self.unreachable if event.counted_for in lost]
+        for event in self._failed_changes:  # which Ansible counts as failed only
+            if event.host in self.stats:
+                self.stats[event.host]["changed"] += 1
         for event in self.unreachable:
             if event.host != event.counted_for:  # the other one is well
                 nothing = {"ok": 0, "changed": 0, "failed": 0, "unreachable": 0}
@@ -163,7 +202,7 @@ def execute(
     What `on_event` or `on_tick` raises ends the run as well, and is raised again once Ansible is gone.
     """
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-    outcome = Outcome()
+    outcome = Outcome(checked="--check" in invocation.arguments)
     cancel = threading.Event()
     started = time.monotonic()
 

@@ -111,7 +111,8 @@ def _put_back_when_refused(application: Application) -> Iterator[list[Result]]:
         refresh_inventory(environment, application.intent)
         raise
     failed = results[0].exit_code in {ExitCode.FAILED, ExitCode.UNREACHABLE}
-    if failed and not results[0].outcome.changed and read_text(environment.intent) != before:
+    outcome = results[0].outcome
+    if failed and not (outcome.changed or outcome.may_have_changed) and read_text(environment.intent) != before:
         rewrite(environment.intent, before)
         refresh_inventory(environment, application.intent)
         application.complain(f"{environment.intent} is as it was before this command")

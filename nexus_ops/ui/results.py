@@ -9,6 +9,7 @@ from rich.text import Text
 
 from nexus_ops.errors import ExitCode
 from nexus_ops.operation import Result
+from nexus_ops.runner import Outcome
 from nexus_ops.ui.tables import make_console, make_table
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def show_result(application: Application, result: Result) -> None:
     if rows:
         console.print(make_table(["", "node", "ok", "changed", "failed", "unreachable"], rows))
     headline, style = HEADLINES[result.exit_code]
-    changes = f"{result.outcome.changed} changed" if result.outcome.changed else "nothing changed"
-    console.print(Text(f"{headline}: {changes}, {result.outcome.seconds:.1f} s (run {result.run})", style=style))
+    console.print(
+        Text(f"{headline}: {_changes(result.outcome)}, {result.outcome.seconds:.1f} s (run {result.run})", style=style)
+    )
     for problem in result.problems:
         where = f"{problem.node}: " if problem.node else ""
         task = f" (at: {problem.task})" if problem.task else ""
@@ -42,6 +44,13 @@ def show_result(application: Application, result: Result) -> None:
         application.complain(f"warning: {warning}")
     for node in result.retired_left:
         application.complain(f"warning: {node} left the intent, but could not be cleaned up; every run tries again")
+
+
+def _changes(outcome: Outcome) -> str:
+    """Return how much was changed, and where more may have been."""
+    doubtful = [f"{node} (at: {task})" for node, task in outcome.may_have_changed.items()]
+    known = f"{outcome.changed} changed" if outcome.changed else "" if doubtful else "nothing changed"
+    return ", ".join(filter(None, [known, f"may have changed {', '.join(doubtful)}" if doubtful else ""]))
 
 
 def _mark(columns: dict[str, int]) -> Text:

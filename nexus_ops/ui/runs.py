@@ -33,6 +33,8 @@ def show_record(record: Mapping[str, Any], log: str) -> None:
             (f" (at: {error['task']})" if error["task"] else ""),
         )
         console.print(f"error: {node}{error['message']}{task}")
+    for node, task in (record.get("may_have_changed") or {}).items():
+        console.print(f"may have changed {node} (at: {task})")
     nodes = record.get("nodes")
     if nodes:
         rows = [

@@ -37,6 +37,8 @@ def test_loop_results() -> None:
 
 def test_failures() -> None:
     assert read("runner_on_failed", res={"msg": "no space"}).message == "no space"
+    half = read("runner_on_failed", res={"msg": "no space", "changed": True, "steps": ["write /etc/x"]})
+    assert [change.text for change in half.changes] == ["write /etc/x"]
     assert read("runner_on_failed", res={"msg": "x"}, ignore_errors=True).kind is Kind.IGNORED
     assert read("runner_on_unreachable", res={"msg": "timed out"}).kind is Kind.UNREACHABLE
     hung_up = (

@@ -92,6 +92,15 @@ def test_unreachable_says_how_to_go_on() -> None:
     assert "--limit '!w2'" in result.problems[0].next_step
 
 
+def test_a_host_that_is_lost_after_it_had_answered_may_have_been_changed() -> None:
+    outcome = Outcome(returned=4)
+    for event in (Event(Kind.STARTED, "w2", "Facts"), Event(Kind.OK, "w2", "Facts"), SILENCE):
+        outcome.take(event)
+    result = judge("id", outcome, set(), {})
+    assert result.problems[0].message == "timed out"
+    assert result.document()["may_have_changed"] == {"w2": "Facts"}
+
+
 def test_changed_host_key_is_explained() -> None:
     banner = Event(Kind.UNREACHABLE, "w2", "Facts", "@@@@\n@ WARNING @\n@@@@")
     result = judge("id", Outcome(returned=4, unreachable=[banner]), set(), {"w2": "the host key of w2 has changed"})

@@ -140,6 +140,30 @@ def test_a_signal_ends_the_run_whenever_it_comes(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "the signals are given back"
 
 
+def test_an_interrupted_run_says_what_it_changed_and_may_have_changed(tmp_path: Path) -> None:
+    changing = {"name": "Change", "ansible.builtin.command": f"touch {tmp_path / 'mark'}"}
+    waiting = {"name": "Wait", "ansible.builtin.command": "sleep 20"}
+    wanted = invocation(tmp_path, {"hosts": "here", "tasks": [changing, waiting]})
+
+    def stop_later(event: Event) -> None:
+        if event.kind is Kind.STARTED and event.task == "Wait":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = execute(wanted, stop_later, lambda: None)
+    assert outcome.interrupted
+    assert not outcome.stats, "Ansible did not come to count"
+    assert outcome.changed == 1
+    assert outcome.may_have_changed == {"here": "Wait"}
+    document = judge("id", outcome, set(), {}).document()
+    assert (document["changed"], document["may_have_changed"]) == (1, {"here": "Wait"})
+
+
+def test_a_run_to_its_end_may_have_changed_nothing_else(tmp_path: Path) -> None:
+    tasks = [command("true"), {"ansible.builtin.include_tasks": str(tmp_path / "more.yml")}]
+    (tmp_path / "more.yml").write_text(yaml.safe_dump([command("true")]))
+    assert run(invocation(tmp_path, {"hosts": "here", "tasks": tasks})).may_have_changed == {}
+
+
 def test_nothing_goes_on_when_the_view_breaks(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     wanted = invocation(tmp_path, {"hosts": "here", "tasks": [command("sleep 2"), command(f"touch {mark}")]})
