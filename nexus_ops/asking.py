@@ -66,7 +66,9 @@ def ask_nodes(
     if set(replies.silent) == set(intent.nodes):
         return replies
     limit = ":".join(["all", *(f"!{name}" for name in replies.silent)]) if replies.silent else None
-    invocation = plan_invocation(find_content(), playbook, environment.hosts, limit=limit)
+    invocation = plan_invocation(
+        find_content(), playbook, environment.hosts, limit=limit, sudo_password=environment.sudo_password
+    )
     outcome = execute(invocation, replies.take, on_tick)
     if outcome.interrupted:
         raise KeyboardInterrupt

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode, NexusError, UsageError
+from nexus_ops.files import named_pipe
 from nexus_ops.hostkeys import Survey, pin
 from nexus_ops.intent.model import Intent, Node
 from nexus_ops.operation import Problem, Result, run_playbook
@@ -61,7 +58,7 @@ def bootstrap_nodes(
         variables["bootstrap_user"] = user
     if password is not None:
         variables["bootstrap_password"] = {"__ansible_unsafe": password}  # braces in it are no template
-    with _named_pipe(json.dumps(variables)) as extra:
+    with named_pipe(json.dumps(variables)) as extra:
         result = run_playbook(
             environment,
             intent,
@@ -148,37 +145,3 @@ def exit_code(survey: Survey, result: Result | None) -> ExitCode:
     if result is not None and result.exit_code is not ExitCode.DONE:
         return result.exit_code
     return ExitCode.UNREACHABLE if survey.silent else ExitCode.DONE
-
-
-@contextlib.contextmanager
-def _named_pipe(text: str) -> Iterator[Path]:
-    """Yield a path that `text` can be read from once. It is never on a disk, and gone when this process is killed.
-
-    (A variable of the environment would not do: ansible-runner writes those to a file.)
-    """
-    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:  # mode 0700
-        path = Path(folder) / "variables.json"
-        os.mkfifo(path, mode=0o600)
-        writer = threading.Thread(target=_write, args=(path, text), daemon=True)
-        writer.start()
-        try:
-            yield path
-        finally:
-            _drain(path, writer)
-
-
-def _write(path: Path, text: str) -> None:
-    with contextlib.suppress(OSError):  # the reader went away
-        path.write_text(text, encoding="utf-8")
-
-
-def _drain(path: Path, writer: threading.Thread) -> None:
-    """Read what nobody has read, or else `writer` would wait for ever."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        while writer.is_alive():
-            with contextlib.suppress(BlockingIOError):
-                os.read(descriptor, 65536)
-            writer.join(timeout=0.01)
-    finally:
-        os.close(descriptor)

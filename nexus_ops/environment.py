@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nexus_ops.errors import UsageError
@@ -13,9 +13,13 @@ INTENT_NAME = "nexus.yml"
 
 @dataclass(frozen=True)
 class Environment:
-    """The folder of one environment. Making one reads nothing; the paths need not exist."""
+    """The folder of one environment. Making one reads nothing; the paths need not exist.
+
+    `sudo_password` is what the person typed for this command (--ask-become-pass); it is kept nowhere else.
+    """
 
     folder: Path
+    sudo_password: str = field(default="", repr=False, compare=False)
 
     @property
     def name(self) -> str:

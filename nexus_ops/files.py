@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -35,3 +38,37 @@ def rewrite(path: Path, text: str) -> None:
     target = path.resolve()
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
     write_atomically(target, text, mode=mode)
+
+
+@contextlib.contextmanager
+def named_pipe(text: str) -> Iterator[Path]:
+    """Yield a path that `text` can be read from once. It is never on a disk, and gone when this process is killed.
+
+    (A variable of the environment would not do: ansible-runner writes those to a file.)
+    """
+    with tempfile.TemporaryDirectory(prefix="nexus-ops-") as folder:  # mode 0700
+        path = Path(folder) / "variables.json"
+        os.mkfifo(path, mode=0o600)
+        writer = threading.Thread(target=_write, args=(path, text), daemon=True)
+        writer.start()
+        try:
+            yield path
+        finally:
+            _drain(path, writer)
+
+
+def _write(path: Path, text: str) -> None:
+    with contextlib.suppress(OSError):  # the reader went away
+        path.write_text(text, encoding="utf-8")
+
+
+def _drain(path: Path, writer: threading.Thread) -> None:
+    """Read what nobody has read, or else `writer` would wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while writer.is_alive():
+            with contextlib.suppress(BlockingIOError):
+                os.read(descriptor, 65536)
+            writer.join(timeout=0.01)
+    finally:
+        os.close(descriptor)

@@ -124,6 +124,7 @@ def run_playbook(
         limit=limit,
         extra_variables_file=extra_variables_file,
         verbosity=max(0, verbosity - 1),
+        sudo_password=environment.sudo_password,
     )
     record = start_record(environment, command, PLAYBOOKS[target], limit)
     identity = f"{record.identifier} {record.document['by']} {command}"

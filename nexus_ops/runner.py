@@ -20,6 +20,7 @@ from typing import Any
 
 from nexus_ops.content import Content
 from nexus_ops.events import Event, Kind, read_event
+from nexus_ops.files import named_pipe
 
 INTERRUPT_PATIENCE = 15.0
 """Seconds that Ansible has to end by itself once it was asked to; then it is killed."""
@@ -33,13 +34,17 @@ INTERRUPT_INTERVAL = 1.0
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call of ansible-playbook: absolute paths, further arguments, and the environment variables it needs."""
+    """One call of ansible-playbook: absolute paths, further arguments, and the environment variables it needs.
+
+    `sudo_password` goes to it through a pipe, and is written nowhere.
+    """
 
     playbook: Path
     inventory: Path
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     verbosity: int = 0
+    sudo_password: str = field(default="", repr=False)
 
 
 @dataclass
@@ -143,6 +148,7 @@ def plan_invocation(
     limit: str | None = None,
     extra_variables_file: Path | None = None,
     verbosity: int = 0,
+    sudo_password: str = "",
 ) -> Invocation:
     """Return what to run for `playbook`. Changes nothing and reads nothing but PATH.
 
@@ -164,7 +170,9 @@ def plan_invocation(
         "PATH": path,  # pipx puts only our own command on the PATH, not ansible-playbook
         **usable_locale(),
     }
-    return Invocation(content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity)
+    return Invocation(
+        content.playbook(playbook), inventory.absolute(), tuple(arguments), environment, verbosity, sudo_password
+    )
 
 
 def usable_locale() -> dict[str, str]:
@@ -277,20 +285,21 @@ def _run(
     import ansible_runner
 
     try:
-        run = ansible_runner.run(
-            private_data_dir=folder,
-            playbook=str(invocation.playbook),
-            inventory=str(invocation.inventory),
-            cmdline=shlex.join(invocation.arguments),
-            envvars=dict(invocation.environment),
-            verbosity=invocation.verbosity or None,
-            settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
-            suppress_env_files=True,
-            fact_cache_type="memory",  # by default each fact is written to a file that nobody reads
-            quiet=True,
-            event_handler=handler,
-            cancel_callback=cancel.is_set,
-        )
+        with _password_arguments(invocation.sudo_password) as further:
+            run = ansible_runner.run(
+                private_data_dir=folder,
+                playbook=str(invocation.playbook),
+                inventory=str(invocation.inventory),
+                cmdline=shlex.join([*invocation.arguments, *further]),
+                envvars=dict(invocation.environment),
+                verbosity=invocation.verbosity or None,
+                settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
+                suppress_env_files=True,
+                fact_cache_type="memory",  # by default each fact is written to a file that nobody reads
+                quiet=True,
+                event_handler=handler,
+                cancel_callback=cancel.is_set,
+            )
         outcome.returned = run.rc
         if run.rc not in (0, 2, 4) and not outcome.output:
             outcome.output.append(Path(run.config.artifact_dir, "stdout").read_text(encoding="utf-8")[-2000:].strip())
@@ -298,6 +307,19 @@ def _run(
         outcome.output.append(f"ansible-runner: {type(error).__name__}: {error}")
     finally:
         events.put(None)
+
+
+@contextlib.contextmanager
+def _password_arguments(password: str) -> Iterator[tuple[str, ...]]:
+    """Yield the arguments that tell ansible-playbook the password of sudo, none where it was not typed."""
+    if not password:
+        yield ()
+        return
+    import json
+
+    # The variable wins over the one of hosts.yml, which is that of secrets/sudo_password; braces are no template.
+    with named_pipe(json.dumps({"ansible_become_password": {"__ansible_unsafe": password}})) as path:
+        yield ("--extra-vars", f"@{path}")
 
 
 @contextlib.contextmanager

@@ -62,10 +62,12 @@ def ensure_secrets(environment: Environment) -> list[str]:
 
 
 def read_sudo_password(environment: Environment) -> str:
-    """Return the password that sudo asks for on the nodes, "" where there is none.
+    """Return the password that sudo asks for on the nodes, the one that was typed first, "" where there is none.
 
     Raises UsageError when it is encrypted and ansible-vault cannot decrypt it.
     """
+    if environment.sudo_password:
+        return environment.sudo_password
     path = environment.secrets / SUDO_PASSWORD
     if not path.exists():
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,15 @@ LOOK_FIRST = "look at the plan, then add --yes"
 class Application:
     """One invocation of the CLI. `json` is set by a command's `--json`: then stdout carries one document only.
 
-    `lock_wait` is in seconds: `--lock-wait` of the commands that change machines.
+    `lock_wait` is in seconds: `--lock-wait` of the commands that change machines. `ask_become_pass`: the password that
+    sudo asks for on the nodes is to be asked, once, when the environment is opened.
     """
 
     environment_name: str | None = None
     inventories_given: Path | None = None
     verbosity: int = 0
     lock_wait: float = 0.0
+    ask_become_pass: bool = False
     json: bool = False
     opened: list[Environment] = field(default_factory=list, repr=False)
     reason: str = field(default="", repr=False)
@@ -42,7 +44,8 @@ class Application:
     @cached_property
     def environment(self) -> Environment:
         """Return the selected environment; raises UsageError when the choice is not clear."""
-        return self.open(select_environment(self.inventories, self.environment_name))
+        found = self.open(select_environment(self.inventories, self.environment_name))
+        return replace(found, sudo_password=ask_sudo_password()) if self.ask_become_pass else found
 
     def open(self, environment: Environment) -> Environment:
         """Return `environment`, and remember that this command works in it."""
@@ -92,6 +95,21 @@ class Application:
         """Raise UsageError with `next_step` when there is no terminal to ask a person on."""
         if not is_terminal():
             raise UsageError("this wants an answer, and there is no terminal to ask on", next_step=next_step)
+
+
+def ask_sudo_password() -> str:
+    """Return the password that the person types, without echo. Raises UsageError without a terminal, and for none."""
+    if not is_terminal():
+        raise UsageError(
+            "--ask-become-pass asks for the password on a terminal, and there is none",
+            next_step="write it into secrets/sudo_password of the environment (mode 0600), and leave the option out",
+        )
+    import getpass
+
+    password = getpass.getpass("Password of sudo on the nodes: ", sys.stderr)
+    if not password:
+        raise UsageError("--ask-become-pass got no password", next_step="type it, or leave the option out")
+    return password
 
 
 def is_terminal() -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, Check, Limit, LockWait, Yes
+from nexus_ops.cli.options import AsJson, AskBecomePass, Check, Limit, LockWait, Yes
 from nexus_ops.cli.running import Order, change, finish, run
 from nexus_ops.errors import ExitCode
 
@@ -25,6 +25,7 @@ def plan(
     context: typer.Context,
     target: Annotated[Target, typer.Argument(help="What to plan.")] = Target.ALL,
     limit: Limit = None,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> int:
     """Show what apply would change, per node, without changing anything. Exit 4 when changes are pending."""
@@ -58,6 +59,7 @@ def apply(
     limit: Limit = None,
     lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> int:
     """Make the machines what the intent says. `apply monitoring` is the same as `monitor enable`."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
+from nexus_ops.cli.options import AsJson, AskBecomePass
 from nexus_ops.errors import ExitCode
 
 
@@ -18,6 +18,7 @@ def bootstrap(
     user: Annotated[str | None, typer.Option(help="Log in as this user, for example root; default: ssh.user.")] = None,
     ask_pass: Annotated[bool, typer.Option("--ask-pass", help="Ask for the password of that user.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept host keys on first sight and do not ask.")] = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> int:
     """Make machines manageable: pin the host key, install python3, set up the user with key and sudo."""

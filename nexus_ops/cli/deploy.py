@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, Check, Limit, LockWait, Yes
+from nexus_ops.cli.options import AsJson, AskBecomePass, Check, Limit, LockWait, Yes
 from nexus_ops.cli.running import Order, change
 from nexus_ops.errors import ExitCode, UsageError
 from nexus_ops.intent.service_checks import RESERVED_NAME as MONITORING
@@ -41,6 +41,7 @@ def deploy(
     lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     limit: Limit = None,
     yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> ExitCode:
     """Roll a service out: each worker is drained, switched, seen healthy and given requests again, one after the other.
@@ -93,6 +94,7 @@ def rollback(
     check: Check = False,
     lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> ExitCode:
     """Go back to an earlier release, drained and health-gated as a deploy is.

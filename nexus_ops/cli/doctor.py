@@ -5,11 +5,15 @@ from __future__ import annotations
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
+from nexus_ops.cli.options import AsJson, AskBecomePass
 from nexus_ops.errors import ExitCode
 
 
-def doctor(context: typer.Context, as_json: AsJson = False) -> ExitCode:
+def doctor(
+    context: typer.Context,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
+    as_json: AsJson = False,
+) -> ExitCode:
     """See whether a run could succeed: ssh, sudo, system, ports, space, clocks, VRRP, domains. Changes nothing.
 
     Exit 0 when nothing stands in the way, 1 when something does, 3 when that is only that nodes cannot be reached.

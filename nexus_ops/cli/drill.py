@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, LockWait, Yes
+from nexus_ops.cli.options import AsJson, AskBecomePass, LockWait, Yes
 from nexus_ops.drill import MAX_RATE, Fault
 from nexus_ops.errors import ExitCode
 
@@ -26,6 +26,7 @@ def drill(
     path: Annotated[str, typer.Option(help="What is asked for; default: the service's health path, else /.")] = "",
     lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> ExitCode:
     """Break one node after the other under load, and measure what that costs clients, against ha.objective.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson, Yes
+from nexus_ops.cli.options import AsJson, AskBecomePass, Yes
 from nexus_ops.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ lock = typer.Typer(name="lock", help="One run at a time: who is at work on the e
 
 
 @lock.command()
-def show(context: typer.Context, as_json: AsJson = False) -> None:
+def show(
+    context: typer.Context,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
+    as_json: AsJson = False,
+) -> None:
     """Show who holds the lock, per node that keeps it."""
     application: Application = context.obj
     application.json = as_json
@@ -34,7 +38,12 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @lock.command()
-def release(context: typer.Context, yes: Yes = False, as_json: AsJson = False) -> ExitCode:
+def release(
+    context: typer.Context,
+    yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
+    as_json: AsJson = False,
+) -> ExitCode:
     """Interrupt the run that holds the lock."""
     application: Application = context.obj
     application.json = as_json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nexus_ops.cli import monitor_status, monitor_test_alert
-from nexus_ops.cli.options import AsJson, Check, Limit, LockWait, Yes
+from nexus_ops.cli.options import AsJson, AskBecomePass, Check, Limit, LockWait, Yes
 from nexus_ops.cli.running import Order, change
 from nexus_ops.errors import ExitCode
 
@@ -29,6 +29,7 @@ def enable(
     limit: Limit = None,
     lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> int:
     """Set up parents, children and the dashboard, and write monitoring into nexus.yml where it is not."""
@@ -45,6 +46,7 @@ def disable(
     limit: Limit = None,
     lock_wait: LockWait = "0s",  # noqa: ARG001  its callback keeps it
     yes: Yes = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> int:
     """Take monitoring off all nodes, and write so into nexus.yml. What was recorded stays, unless --purge."""

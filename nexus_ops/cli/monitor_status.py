@@ -5,11 +5,15 @@ from __future__ import annotations
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
+from nexus_ops.cli.options import AsJson, AskBecomePass
 from nexus_ops.errors import ExitCode
 
 
-def status(context: typer.Context, as_json: AsJson = False) -> ExitCode:
+def status(
+    context: typer.Context,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
+    as_json: AsJson = False,
+) -> ExitCode:
     """Show for each node whether its values arrive: live, stale or gone, on which parents, and why not.
 
     Exit 0 when every node is live on every parent, 1 when one is not, 3 when no parent could be reached.

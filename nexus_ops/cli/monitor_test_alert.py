@@ -5,11 +5,15 @@ from __future__ import annotations
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
+from nexus_ops.cli.options import AsJson, AskBecomePass
 from nexus_ops.errors import ExitCode
 
 
-def send(context: typer.Context, as_json: AsJson = False) -> ExitCode:
+def send(
+    context: typer.Context,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
+    as_json: AsJson = False,
+) -> ExitCode:
     """Have each parent send a test alert to the webhook, and say whether it was taken.
 
     Exit 0 when the webhook took all of them, 1 when it did not, 3 when no parent could be reached.

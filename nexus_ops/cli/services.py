@@ -5,11 +5,15 @@ from __future__ import annotations
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
+from nexus_ops.cli.options import AsJson, AskBecomePass
 from nexus_ops.errors import ExitCode
 
 
-def services(context: typer.Context, as_json: AsJson = False) -> ExitCode:
+def services(
+    context: typer.Context,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
+    as_json: AsJson = False,
+) -> ExitCode:
     """Show which release runs on which worker, since when, by whom, whether it is healthy and as nexus.yml says.
 
     Exit 0 when all are, 1 when one is not, 3 when no worker answers.

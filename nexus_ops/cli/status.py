@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from nexus_ops.cli.app import Application
-from nexus_ops.cli.options import AsJson
+from nexus_ops.cli.options import AsJson, AskBecomePass
 from nexus_ops.errors import ExitCode, UsageError
 
 
 def status(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every few seconds, until Ctrl-C.")] = False,
+    ask_become_pass: AskBecomePass = False,  # noqa: ARG001  its callback keeps it
     as_json: AsJson = False,
 ) -> ExitCode:
     """Show nodes, load balancers, floating IP, services, streaming and the last run on one screen.

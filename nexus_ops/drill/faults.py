@@ -130,7 +130,12 @@ class Injector:
             path = Path(folder) / "variables.json"
             path.write_text(json.dumps(variables), encoding="utf-8")
             invocation = plan_invocation(
-                find_content(), PLAYBOOK, self._environment.hosts, limit=node, extra_variables_file=path
+                find_content(),
+                PLAYBOOK,
+                self._environment.hosts,
+                limit=node,
+                extra_variables_file=path,
+                sudo_password=self._environment.sudo_password,
             )
             outcome = execute(invocation, heard.take, on_tick)
         return heard, outcome
