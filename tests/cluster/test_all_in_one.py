@@ -14,6 +14,7 @@ from tests.cluster.cli import run
 from tests.cluster.cluster import BOOT_SECONDS, WEB_PORT
 from tests.cluster.measure import MIX, note, wait_until
 from tests.cluster.monitoring.monitored import complete
+from tests.terminal import converse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,6 +155,17 @@ def test_sudo_may_ask_for_a_password(three: Cluster) -> None:
         three.run(node, "sh", "-ec", f"{rules}; echo 'ops:{password}' | chpasswd")
     refused = three.cli("apply", "ha", "--yes").expect(3)
     assert "n1: sudo: a password is required" in refused.err
+    for command in ("lock show", "status", "apply ha --yes"):
+        code, shown = converse(
+            three.cli.command(*command.split(), "--ask-become-pass"),
+            [("Password of sudo on the nodes: ", f"{password}\n")],
+            cwd=three.project,
+            seconds=200,
+        )
+        assert code == 0, shown
+        assert "correct horse" not in shown, "it is not shown"
+        assert shown.count("Password of sudo") == 1, "it is asked once"
+    assert not subprocess.run(["grep", "-rlF", "correct horse", three.project], check=False, capture_output=True).stdout
     secret = three.folder / "secrets/sudo_password"
     secret.touch(mode=0o600)
     secret.write_text(f"{password}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,9 @@ import pytest
 import typer
 
 from nexus_ops.cli import main
-from nexus_ops.cli.app import Application
+from nexus_ops.cli.app import Application, ask_sudo_password
 from nexus_ops.environment import Environment
+from nexus_ops.errors import UsageError
 from nexus_ops.intent.model import Intent
 from tests.unit.conftest import Called
 
@@ -116,3 +118,10 @@ def test_what_root_made_is_handed_over_when_the_command_ends(
     with pytest.raises(SystemExit):
         main.main()
     assert given == [environment]
+
+
+def test_a_password_is_asked_for_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    with pytest.raises(UsageError, match="on a terminal, and there is none") as refused:
+        ask_sudo_password()
+    assert "secrets/sudo_password" in refused.value.next_step

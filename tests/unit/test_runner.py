@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,28 @@ def test_a_run_that_goes_well(tmp_path: Path) -> None:
     outcome = run(invocation(tmp_path, {"hosts": "here", "tasks": [command("true")]}))
     assert outcome.ok
     assert outcome.stats == {"here": {"ok": 1, "changed": 0, "failed": 0, "unreachable": 0}}
+
+
+def test_a_typed_password_of_sudo_wins_and_stands_nowhere(tmp_path: Path) -> None:
+    password = "correct horse {{ 1 }} '\""
+    seen: list[str] = []
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    task = {"ansible.builtin.assert": {"that": f"ansible_become_password | hash('sha256') == '{hashed}'"}}
+    play = {"hosts": "here", "vars": {"ansible_become_password": "another"}, "tasks": [task]}
+    wanted = replace(invocation(tmp_path, play), sudo_password=password)
+
+    def look(event: Event) -> None:
+        if event.kind is Kind.STARTED:
+            folders = [path for path in Path(tempfile.gettempdir()).glob("nexus-ops-*") if path.is_dir()]
+            seen.extend(str(path) for folder in folders for path in folder.rglob("*") if path.is_file())
+            files = [path.read_bytes() for path in map(Path, seen) if path.exists()]
+            commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+            assert not any(b"correct horse" in text for text in [*files, *commands])
+
+    outcome = execute(wanted, look, lambda: None)
+    assert outcome.ok, outcome
+    assert seen, "ansible-runner has files meanwhile"
+    assert "correct horse" not in repr(wanted)
 
 
 def test_a_task_that_fails(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _examine(wanted: dict[str, Any] | None, listeners: list[ports.Listener]) -> 
         try:
             report["heard"] = probe(wanted["address"], wanted["peers"], wanted["seconds"])
         except OSError as error:
-            report["probe"] = f"{error.strerror}"
+            report["probe"] = str(error.strerror or error)
     return report
 
 

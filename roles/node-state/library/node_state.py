@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node_state import State, StateError
+from ansible.module_utils.node_state.errors import words_of
 from ansible.module_utils.node_state.needs import unmet
 
 DOCUMENTATION = r"""
@@ -184,7 +185,7 @@ def main() -> None:
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'a file of this node'}: {error.strerror}", **state.result())
+        module.fail_json(msg=words_of(error), **state.result())
     result = state.result()
     result["changed"] = result["changed"] or bool(missing)
     module.exit_json(unmet=missing, **result)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node_state import State, StateError
+from ansible.module_utils.node_state.errors import words_of
 from ansible.module_utils.service_deploy import history, images, records, render
 from ansible.module_utils.service_deploy.lock import alone
 from ansible.module_utils.service_deploy.model import Service
@@ -223,7 +224,7 @@ def main() -> None:
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'a file of this node'}: {error.strerror}", **state.result())
+        module.fail_json(msg=words_of(error), **state.result())
     module.exit_json(**{**state.result(), **found})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.node_state import State, StateError
+from ansible.module_utils.node_state.errors import words_of
 from ansible.module_utils.node_state.record import HIDDEN
 from ansible.module_utils.node_state.snapshot import Snapshot
 
@@ -118,3 +120,15 @@ def test_a_write_that_fails_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"web\.json"):
         Snapshot(b"x" * 100).put(tmp_path / "web.json")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/etc/x"), "/etc/x: No space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device"), "a file of this node: No space left on device"),
+        (TimeoutError("timed out"), "a file of this node: timed out"),
+    ],
+)
+def test_what_the_system_refused_in_words(error: OSError, words: str) -> None:
+    assert words_of(error) == words

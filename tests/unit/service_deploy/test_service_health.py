@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -41,6 +43,24 @@ def test_silence_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         assert answer_of("127.0.0.1", port, "/", 0.2).endswith("no answer within 0.2 s")
+
+
+@pytest.mark.parametrize("part", [b"HTTP/1.1 100 Continue\r\n\r\n", b"H", b"HTTP/1.1 200 OK\r\nX: y\r\n"])
+def test_an_answer_without_end_is_given_up(part: bytes) -> None:
+    """Each part comes well within the timeout of a socket."""
+
+    def dribble(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(part)
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=dribble, args=(server,), daemon=True).start()
+        began = time.monotonic()
+        assert answer_of("127.0.0.1", server.getsockname()[1], "/", 0.5).endswith("no answer within 0.5 s")
+        assert time.monotonic() - began < 2
 
 
 def test_closed_port_is_named() -> None:

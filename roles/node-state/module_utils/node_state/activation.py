@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.node_state import audit, units
 from ansible.module_utils.node_state.due import Due
-from ansible.module_utils.node_state.errors import StateError
+from ansible.module_utils.node_state.errors import StateError, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,7 +96,7 @@ def _take_back(due: Due, unit: str, by: str) -> str:
         if by == "restart" or not units.show([unit])[unit].active:
             _restart(due, unit)
     except OSError as error:
-        return f"its previous files could not be put back: {error.filename}: {error.strerror}"
+        return f"its previous files could not be put back: {words_of(error)}"
     except StateError as error:
         return f"its previous files are back, but: {error}"
     due.write(unit, None)

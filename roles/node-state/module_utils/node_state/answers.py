@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import threading
 
 
 def answer_of(address: str, port: int, path: str, timeout: float) -> str:
@@ -20,13 +22,29 @@ def answer_of(address: str, port: int, path: str, timeout: float) -> str:
         return ""
     question = f"GET http://{shown}{path}"
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        with contextlib.suppress(OSError, AttributeError):  # not connected yet, or not any more
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    # The timeout of a socket is for each part of an answer; one whose parts keep coming (100 Continue) would never end.
+    timer = threading.Timer(timeout, end)
+    timer.start()
     try:
         connection.request("GET", path, headers={"User-Agent": "nexus-ops", "Connection": "close"})
         answer = connection.getresponse()
-    except TimeoutError:
-        return f"{question}: no answer within {timeout:g} s"
+        problem = ""
     except (OSError, http.client.HTTPException) as error:
-        return f"{question}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        if isinstance(error, TimeoutError):
+            late.set()
+        problem = f"{question}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
     finally:
+        timer.cancel()
         connection.close()
+    if late.is_set():
+        return f"{question}: no answer within {timeout:g} s"
+    if problem:
+        return problem
     return "" if 200 <= answer.status < 300 else f"{question}: {answer.status} {answer.reason}"

@@ -79,7 +79,7 @@ def _paths_by_walk(service: str, folder: Path) -> Iterator[str]:
 
     def refuse(error: OSError) -> None:
         raise SourceError(
-            f"service {service}: cannot read {error.filename}: {error.strerror}; "
+            f"service {service}: cannot read {error.filename or folder}: {error.strerror or error}; "
             "make it readable, or name it in .gitignore"
         )
 
