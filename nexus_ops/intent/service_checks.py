@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from nexus_ops.errors import Fault
     from nexus_ops.intent.draft import Draft
 
-# Caddy on a load balancer: HTTP, HTTPS, admin API.
-LB_PORTS = frozenset({80, 443, 2019})
+# Caddy on a load balancer: HTTP, HTTPS, admin API, and whether it is alive.
+LB_PORTS = frozenset({80, 443, 2019, 2020})
 # Netdata's, at the address and on the loopback of parents.
 NETDATA_PORTS = frozenset({19997, 19998, 19999})
 # Of the environment's folder.

@@ -69,6 +69,43 @@ def test_the_loss_of_a_node_that_is_everything_is_over_within_a_second(three: Cl
     wait_until("one node holds the floating IP once all are back", 10, lambda: len(three.holders()) == 1)
 
 
+LOGIN = """
+printf 'UMASK %s\n' {umask} >>/etc/login.defs
+grep -q pam_umask /etc/pam.d/common-session || echo 'session optional pam_umask.so' >>/etc/pam.d/common-session
+printf "Authorised use only. It's logged.\n" | tee /etc/motd >/etc/banner
+echo 'Banner /etc/banner' >/etc/ssh/sshd_config.d/banner.conf
+sshd -t && systemctl reload ssh
+mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 tmpfs /tmp
+usermod --shell "$(command -v {shell})" ops
+mkdir -p ~ops/.config/fish
+for file in .bashrc .zshenv .config/fish/config.fish; do
+    echo 'echo "Welcome. It is late, isn\\'"'"'t it? ID=windows"' >~ops/$file.new
+    mv ~ops/$file.new ~ops/$file
+done
+chown -R ops: ~ops
+pkill -u ops sshd || true # a connection that is kept would keep the umask too
+"""
+
+
+def test_strange_shells_banners_and_hard_umasks_are_no_obstacle(three: Cluster) -> None:
+    """They stay so for the tests after this one, of which the first enables the monitoring."""
+    logins = {"n1": ("bash", "077"), "n2": ("zsh", "027"), "n3": ("fish", "077")}
+    for node, (shell, umask) in logins.items():
+        if shell != "bash":
+            three.run(node, "sh", "-c", f"apt-get update -q && apt-get install -qy --no-install-recommends {shell}")
+        three.run(node, "sh", "-ec", LOGIN.format(shell=shell, umask=umask))
+    (three.folder / "apps/web/new").touch()  # another release
+    for command in ("bootstrap --yes", "doctor", "lock show", "services", "plan ha"):
+        result = three.cli(*command.split())
+        assert result.code in {0, 1 if command == "services" else 4 if command == "plan ha" else 0}, result
+    assert three.cli("apply", "ha", "--yes", "--json").expect(0).document["changed"] > 0
+    three.cli("status").expect(0)
+    assert three.cli("plan", "ha", "--json").expect(0).document["changes"] == 0
+    three.run("n1", "usermod", "--shell", "/bin/dash", "ops")
+    for command in ("bootstrap --yes", "doctor", "lock show", "services", "plan ha", "apply ha --yes", "status"):
+        three.cli(*command.split()).expect(0)
+
+
 def test_monitoring_is_enabled_by_one_command_and_a_second_one_changes_nothing(three: Cluster) -> None:
     three.cli("monitor", "enable", "--yes", "--json").expect(0)
     parents = three.nodes()[:2]  # of managers, the first two

@@ -8,7 +8,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 # os-release(5). The file has shell's own syntax; a line is a key and what it says.
-SCRIPT = 'cat /etc/os-release && echo ARCHITECTURE="$(uname -m)"'
+BEGIN = "nexus-ops:facts"  # what a login prints comes before it
+SCRIPT = f'echo; echo {BEGIN}; cat /etc/os-release && echo ARCHITECTURE="$(uname -m)"'
 NAMES = {"debian": "Debian", "ubuntu": "Ubuntu"}
 
 
@@ -24,7 +25,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         answer = self._low_level_execute_command(SCRIPT, sudoable=False)
         if answer["rc"] != 0:
             return {**result, "failed": True, "msg": f"it does not say what system it is: {answer['stderr'].strip()}"}
-        said = dict(word.split("=", 1) for word in shlex.split(answer["stdout"], comments=True) if "=" in word)
+        said = dict(
+            word.split("=", 1)
+            for word in shlex.split(answer["stdout"].rpartition(BEGIN)[2], comments=True)
+            if "=" in word
+        )
         version = said.get("VERSION_ID", "")
         facts = {
             "distribution": NAMES.get(said.get("ID", ""), said.get("NAME", "unknown")),

@@ -33,7 +33,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Say whether the node has that address, without the price of a module; of none only that it answers."""
         command = shlex.join(["ip", "-oneline", "address", "show", "to", virtual_ip]) if virtual_ip else "true"
         answer = self._low_level_execute_command(command)
-        report = {"has_virtual_ip": bool(answer["stdout"].strip())} if virtual_ip else {}
+        # A login may print more.
+        report = {"has_virtual_ip": f" {virtual_ip}/" in answer["stdout"]} if virtual_ip else {}
         return {"failed": answer["rc"] != 0, "msg": answer["stderr"], "report": report}
 
     def _call(self, name: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

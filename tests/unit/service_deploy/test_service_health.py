@@ -70,6 +70,13 @@ def test_closed_port_is_named() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="Linux only")  # noqa: PTH110
+def test_a_listener_on_another_address_is_named() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        problem = health.unanswered(server.getsockname()[1], "/healthz", 1)
+    assert problem.endswith("Connection refused; it listens on another address alone; have it use 0.0.0.0")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="Linux only")  # noqa: PTH110
 @pytest.mark.parametrize(("address", "loopback"), [("127.0.0.1", True), ("0.0.0.0", False)])
 def test_listeners_on_the_loopback_address_are_told_apart(address: str, loopback: bool) -> None:
     with socket.create_server((address, 0)) as server:

@@ -97,6 +97,14 @@ def sockets_of(group: str) -> set[str]:
     return found
 
 
+def unanswered(port: int, path: str, timeout: float) -> str:
+    """Return why the service does not answer at the loopback address, "" when it does."""
+    problem = answer_of("127.0.0.1", port, path, timeout)
+    if "refused" in problem and listeners(port):
+        return f"{problem}; it listens on another address alone; have it use 0.0.0.0"
+    return problem
+
+
 def _doubt(port: int, process: Process) -> str:
     """Return what is wrong with a port that answers: another's, or one that no load balancer can reach."""
     there = listeners(port)
@@ -123,7 +131,7 @@ def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: f
         if process.has_exited:  # while it starts again, its status is 0
             exit_status = process.exit
         problem = f"it is {process.state}, its last exit status was {exit_status}" if not process.active else ""
-        problem = problem or answer_of("127.0.0.1", port, path, timeout) or _doubt(port, process)
+        problem = problem or unanswered(port, path, timeout) or _doubt(port, process)
         row = 0 if problem else row + 1 if process.pid == pid else 1
         pid = process.pid
         if row >= IN_A_ROW:
@@ -131,5 +139,7 @@ def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: f
         if process.restarts - before.restarts >= STARTS:
             raise StateError(f"it keeps exiting ({STARTS} times), its last exit status was {exit_status}")
         if time.monotonic() > ends:
-            raise StateError(f"{problem or 'its process changes'} (waited {limit:g} s)")
+            raise StateError(
+                f"{problem or 'its process changes'} (waited {limit:g} s; service_deploy_start_timeout in group_vars gives more)"
+            )
         time.sleep(PAUSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ def alone(patience: float) -> Iterator[None]:
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + patience
     with LOCK.open("a") as lock:
+        os.fchmod(lock.fileno(), 0o600)  # who may read a file may lock it
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
