@@ -139,7 +139,6 @@ def wait_until_healthy(unit: str, port: int, path: str, timeout: float, limit: f
         if process.restarts - before.restarts >= STARTS:
             raise StateError(f"it keeps exiting ({STARTS} times), its last exit status was {exit_status}")
         if time.monotonic() > ends:
-            raise StateError(
-                f"{problem or 'its process changes'} (waited {limit:g} s; service_deploy_start_timeout in group_vars gives more)"
-            )
+            longer = "service_deploy_start_timeout in group_vars gives more"
+            raise StateError(f"{problem or 'its process changes'} (waited {limit:g} s; {longer})")
         time.sleep(PAUSE)
