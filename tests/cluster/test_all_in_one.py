@@ -79,7 +79,7 @@ mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 tmpfs /tmp
 usermod --shell "$(command -v {shell})" ops
 mkdir -p ~ops/.config/fish
 for file in .bashrc .zshenv .config/fish/config.fish; do
-    echo 'echo "Welcome. It is late, isn\\'"'"'t it? ID=windows"' >~ops/$file.new
+    echo 'echo "It'"'"'s late. ID=windows, Python is installed"' >~ops/$file.new
     mv ~ops/$file.new ~ops/$file
 done
 chown -R ops: ~ops
