@@ -182,7 +182,7 @@ def test_what_is_good_enough_is_what_the_roles_want() -> None:
     caddy = yaml.safe_load((ROLES / "caddy-lb/vars/main.yml").read_text())
     netdata = yaml.safe_load((ROLES / "netdata-node/vars/main.yml").read_text())
     assert ".".join(map(str, MINIMUM["caddy"])) == caddy["__caddy_lb_minimum"]
-    assert ".".join(map(str, MINIMUM["netdata"])) == netdata["__netdata_node_minimum"]["distribution"]
+    assert ".".join(map(str, MINIMUM["netdata"])) == netdata["__netdata_node_minimum"]
     supported = {
         f"{system.lower()} {version}" for system, all_ in caddy["__caddy_lb_supported"].items() for version in all_
     }
