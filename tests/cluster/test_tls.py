@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
 import ssl
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from tests.cluster.authority import DIRECTORY, run_authority
+from tests.cluster.cli import run
 from tests.cluster.cluster import STATUS_DOMAIN
 from tests.cluster.conftest import booted, installed
 from tests.cluster.measure import wait_until
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.cluster.cluster import Cluster
 
+DASHBOARD_DOMAIN = "dashboard.example.com"
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -33,13 +38,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def ask(address: str, host: str, authority: Path) -> dict[str, Any]:
+def ask(address: str, host: str, authority: Path, path: str = "/", login: str = "") -> dict[str, Any]:
     """Return what https://`host` answers at `address`, whose certificate has to be good for `authority`."""
     context = ssl.create_default_context(cafile=str(authority))
     connection = http.client.HTTPConnection(host)
     connection.sock = context.wrap_socket(socket.create_connection((address, 443), 5), server_hostname=host)
     try:
-        connection.request("GET", "/")
+        headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
+        connection.request("GET", path, headers=headers)
         document = json.loads(connection.getresponse().read())
     finally:
         connection.close()
@@ -104,7 +110,8 @@ def test_acme_gives_every_load_balancer_a_certificate_whoever_holds_the_floating
     pair: Cluster, tmp_path: Path
 ) -> None:
     authority = tmp_path / "root.crt"
-    authority.write_text(run_authority(pair, "client1", {STATUS_DOMAIN: pair.virtual_ip}))
+    names = dict.fromkeys((STATUS_DOMAIN, DASHBOARD_DOMAIN), pair.virtual_ip)
+    authority.write_text(run_authority(pair, "client1", names))
     for lb in pair.nodes("lb"):
         pair.run(lb, "systemctl", "restart", "caddy")  # a program reads what it trusts once
     set_tls(pair, tls="acme", acme={"email": "ops@example.com", "directory": DIRECTORY})
@@ -117,3 +124,21 @@ def test_acme_gives_every_load_balancer_a_certificate_whoever_holds_the_floating
         return all(answer["service"] == "status" for answer in answers)
 
     wait_until("every load balancer has a certificate of the ACME authority", 60, everybody_has_one)
+
+    intent = pair.intent
+    intent["monitoring"]["dashboard"] = {"domain": DASHBOARD_DOMAIN}
+    pair.write(intent)
+    pair.cli("apply", "all", "--yes").expect(0)
+    login = f"admin:{(pair.folder / 'secrets/dashboard_password').read_text().strip()}"
+
+    def has_data(lb: str) -> bool:
+        try:
+            answer = ask(pair.address(lb), DASHBOARD_DOMAIN, authority, "/nexus/netdata/api/v1/info", login)
+        except (OSError, ValueError):
+            return False
+        return set(answer["mirrored_hosts"]) == set(pair.nodes())
+
+    for lb in pair.nodes("lb"):
+        wait_until(f"the dashboard has data through {lb}", 60, partial(has_data, lb))
+    trust = {"SSL_CERT_FILE": str(authority)}
+    run(pair.cli.command("status"), cwd=pair.project, timeout=60, environment=trust).expect(0)
