@@ -13,7 +13,7 @@ from tests.matrix.axes import Cell, representatives
 from tests.matrix.controller import program
 
 
-@pytest.mark.parametrize("cell", representatives(), ids=str)
+@pytest.mark.parametrize("cell", representatives(), ids=lambda cell: f"cell-{cell.number}")
 def test_a_cell_of_the_matrix(cell: Cell, tmp_path: Path) -> None:
     nexus_ops = program(cell.python)
     if nexus_ops is None:
