@@ -75,7 +75,8 @@ grep -q pam_umask /etc/pam.d/common-session || echo 'session optional pam_umask.
 printf "Authorised use only. It's logged.\n" | tee /etc/motd >/etc/banner
 echo 'Banner /etc/banner' >/etc/ssh/sshd_config.d/banner.conf
 sshd -t && systemctl reload ssh
-mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 tmpfs /tmp
+mount --bind /tmp /tmp # what services have there stays
+mount -o remount,bind,noexec,nosuid,nodev /tmp
 usermod --shell "$(command -v {shell})" ops
 mkdir -p ~ops/.config/fish
 for file in .bashrc .zshenv .config/fish/config.fish; do
