@@ -21,6 +21,7 @@ const UPSTREAMS_CHART = /^nexus_lb\.upstreams_(.+)$/;
  */
 export function parseMetrics(text) {
   const hosts = new Map();
+  const newer = new Set();
   let now = 0;
   let start = 0;
   while (start < text.length) {
@@ -37,6 +38,9 @@ export function parseMetrics(text) {
       const time = gap < 0 ? 0 : Number(rest.slice(gap + 1));
       const labels = labelsOf(text.slice(open + 1, close));
       if (labels.instance !== undefined) {
+        if (/^v?[2-9]\./.test(labels.version ?? "")) {
+          newer.add(labels.instance);
+        }
         let charts = hosts.get(labels.instance);
         if (charts === undefined) {
           charts = new Map();
@@ -58,6 +62,13 @@ export function parseMetrics(text) {
       }
     }
     start = end + 1;
+  }
+  // Netdata 2 collects it in bytes, 1.37 in KiB.
+  for (const name of newer) {
+    const ram = hosts.get(name).get("system.ram")?.values ?? new Map();
+    for (const [dimension, value] of ram) {
+      ram.set(dimension, value / 1024);
+    }
   }
   return { now, hosts };
 }
@@ -184,6 +195,9 @@ function addNexus(sample, id, chart) {
     }
     return;
   }
+  if (!id.startsWith("nexus_lb.")) {
+    return;
+  }
   const lb = (sample.lb ??= { holds: null, caddy: null, requests: null, requestsTime: 0, upstreams: {} });
   const upstreams = UPSTREAMS_CHART.exec(id);
   if (upstreams) {
@@ -308,7 +322,9 @@ export const SERIES = {
 export function parseAlarms(answer, node) {
   return Object.values(answer?.alarms ?? {})
     .filter((alarm) => alarm.status === "WARNING" || alarm.status === "CRITICAL")
-    .map((alarm) => ({
+    // What a parent says of a node is an alarm of its own.
+    .map((alarm) => ({ ...alarm, node: /^nexus_nodes\.(.+)$/.exec(alarm.chart)?.[1] ?? node }))
+    .map(({ node, ...alarm }) => ({
       node,
       key: `${node}|${alarm.chart}|${alarm.name}`,
       name: String(alarm.name),

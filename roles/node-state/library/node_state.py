@@ -53,7 +53,9 @@ options:
     type: list
     elements: dict
   absent:
-    description: Paths to remove; as C(path) and C(only_if), only while another path is there.
+    description: >-
+      Paths to remove, the last part of which may be a pattern with C(*); as C(path) and C(only_if), only while another
+      path is there.
     type: list
     elements: raw
   units:

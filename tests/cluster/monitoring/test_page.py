@@ -145,6 +145,21 @@ def test_the_full_charts_of_a_node_are_one_step_away(monitored: Monitored, page:
     assert "http" not in policy, f"nothing from outside is loaded there either: {policy}"
 
 
+def test_memory_is_the_same_whether_netdata_collects_it_in_bytes_or_in_kib(page: Browser) -> None:
+    shown = page.run(
+        """
+        const text = (version, used) =>
+          `netdata_info{instance="w1",application="netdata",version="${version}"} 1 1000\n` +
+          ["used", "free"].map((dimension) =>
+            `netdata_ram{chart="system.ram",dimension="${dimension}",instance="w1"} ${used} 1000\n`).join("");
+        return import(new URL("metrics.js", location).href).then(({parseMetrics, sampleOf}) =>
+          [["v2.11.0", 2 ** 30], ["1.37.1", 2 ** 20]].map(([version, used]) =>
+            sampleOf(parseMetrics(text(version, used)).hosts.get("w1")).memoryTotal));
+        """
+    )
+    assert shown == [2**31, 2**31]
+
+
 def test_nothing_went_wrong_in_the_page(page: Browser) -> None:
     assert page.is_same(), "the page was not loaded again"
     complaints = page.complaints()

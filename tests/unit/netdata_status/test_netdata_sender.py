@@ -76,10 +76,19 @@ def test_keys_are_masked_in_the_last_words(tmp_path: Path, monkeypatch: pytest.M
         "2026-11-24 05:00:01: netdata FATAL : MAIN : key '11111111-2222-3333-4444-555555555555' is odd\n"
     )
     monkeypatch.setattr(sender, "LOG", log)
-    monkeypatch.setattr(sender, "_run", lambda command: "netdata.service: Main process exited, code=exited\n")
+    ended = "netdata.service: Main process exited, code=exited\n"
+    monkeypatch.setattr(sender, "_run", lambda command: "" if "--namespace=netdata" in command else ended)
     assert sender.last_words() == "netdata FATAL : MAIN : key '[guid]' is odd"
     log.unlink()
     assert sender.last_words() == "netdata.service: Main process exited, code=exited"
+
+
+def test_netdata_2_says_its_reason_in_a_journal_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = "netdata.service: Main process exited, code=exited, status=1/FAILURE\n"
+    reason = "Required directory: '/var/cache/netdata' is not a directory\n"
+    monkeypatch.setattr(sender, "LOG", tmp_path / "error.log")
+    monkeypatch.setattr(sender, "_run", lambda command: reason if "--namespace=netdata" in command else ended)
+    assert sender.last_words() == reason.strip()
 
 
 def test_what_a_machine_without_netdata_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

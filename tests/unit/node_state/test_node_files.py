@@ -132,3 +132,15 @@ def test_a_write_that_fails_names_the_file(tmp_path: Path) -> None:
 )
 def test_what_the_system_refused_in_words(error: OSError, words: str) -> None:
     assert words_of(error) == words
+
+
+def test_what_matches_a_pattern_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("1f.netdata", "2e.netdata", "1f"):
+        (tmp_path / name).mkdir()
+    gone = state()
+    gone.absent([str(tmp_path / "*.netdata")])
+    assert [path.name for path in tmp_path.iterdir()] == ["1f"]
+    assert len(gone.result()["steps"]) == 2
+    again = state()
+    again.absent([str(tmp_path / "*.netdata")])
+    assert not again.result()["changed"]

@@ -16,6 +16,7 @@ from ansible.module_utils.netdata_status.probe import probe
 UNIT = "netdata.service"
 GUID_FILE = Path("/var/lib/netdata/registry/netdata.public.unique.id")
 LOG = Path("/var/log/netdata/error.log")
+NAMESPACE = "netdata"
 LOG_TAIL = 65536  # bytes
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CLUTTER = re.compile(r"^[0-9-]+ [0-9:.]+: ")
@@ -105,8 +106,13 @@ def last_words() -> str:
         with LOG.open("rb") as log:
             log.seek(max(0, LOG.stat().st_size - LOG_TAIL))
             lines = log.read().decode("utf-8", "replace").splitlines()
-    journal = _run(["journalctl", "--unit", UNIT, "--lines", "30", "--output", "cat", "--no-pager", "--quiet"])
-    grave = [line for line in [*lines, *journal.splitlines()] if " FATAL " in line or "munmap_chunk" in line]
+    said = ["--lines", "30", "--output", "cat", "--no-pager", "--quiet"]
+    journal = _run(["journalctl", "--unit", UNIT, *said])
+    # Netdata 2 has a journal of its own.
+    own = _run(["journalctl", f"--namespace={NAMESPACE}", "--unit", UNIT, "--priority", "alert", *said]).splitlines()
+    grave = own[-1:] or [
+        line for line in [*lines, *journal.splitlines()] if " FATAL " in line or "munmap_chunk" in line
+    ]
     ends = [line for line in journal.splitlines() if "code=" in line or "status=" in line]
     words = (grave or ends or [""])[-1].strip()
     return _GUID.sub("[guid]", _CLUTTER.sub("", words))[:300]

@@ -33,6 +33,11 @@ def _applies(entry: str | Entry) -> bool:
     return isinstance(entry, str) or not entry.get("only_if") or Path(entry["only_if"]).exists()
 
 
+def _matching(path: Path) -> list[Path]:
+    """Return the paths that `path` stands for, whose last part may be a pattern with `*`."""
+    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+
+
 def _named(entries: Iterable[str | Entry]) -> list[Entry]:
     """Return entries of which a name alone may stand for a whole one."""
     return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
@@ -164,7 +169,8 @@ class State:
     def absent(self, wanted: Iterable[str | Entry]) -> None:
         """Remove files, links and trees that are there. Raises StateError."""
         entries = _with_defaults(({"path": e} if isinstance(e, str) else e for e in wanted if _applies(e)), ACTIVATES)
-        there = [entry for entry in entries if Path(entry["path"]).is_symlink() or Path(entry["path"]).exists()]
+        named = ({**entry, "path": str(path)} for entry in entries for path in _matching(Path(entry["path"])))
+        there = [entry for entry in named if Path(entry["path"]).is_symlink() or Path(entry["path"]).exists()]
         self._look_at(entry["activates"] for entry in there)
         for entry in there:
             path = Path(entry["path"])
