@@ -89,6 +89,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     timeout = 30
+    wbufsize = -1  # an answer leaves in one piece: a process that is killed has not begun one that it cannot end
 
     def do_GET(self) -> None:
         """Answer `/`, `/slow` and `/healthz`."""
@@ -141,9 +142,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(head) + steps))
         self.end_headers()
         self.wfile.write(head)
+        self.wfile.flush()
         for _ in range(steps):
             time.sleep(seconds / steps)
             self.wfile.write(b" ")
+            self.wfile.flush()
 
     def _websocket(self) -> None:
         """Say the release five times a second, until the peer is gone or this server stops (RFC 6455)."""
@@ -155,12 +158,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "Upgrade")
         self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest).decode())
         self.end_headers()
+        self.wfile.flush()
         self.close_connection = True
         text = json.dumps({"host": socket.gethostname(), "release": RELEASE}).encode()
         with contextlib.suppress(OSError):
             while not STOPPING.wait(0.2):
                 self.wfile.write(bytes([0x81, len(text)]) + text)
+                self.wfile.flush()
             self.wfile.write(bytes([0x88, 2, 0x03, 0xE9]))  # going away
+            self.wfile.flush()
 
     def _answer(self, status: HTTPStatus, document: dict[str, Any]) -> None:
         identity = {"host": socket.gethostname(), "release": RELEASE, "service": os.environ.get("SERVICE_NAME", "")}
