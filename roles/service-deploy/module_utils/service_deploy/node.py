@@ -53,7 +53,7 @@ class Node:
         if self.state.check_mode:
             return
         for service in self.services:
-            if service.name not in due and service.release and not service.held:
+            if service.name not in due and service.release:
                 history.confirm(service.place, service.release, by)
 
     def missing(self) -> list[str]:
