@@ -90,8 +90,8 @@ class Cluster:
     def describe_services(self) -> None:
         """Put two services into nexus.yml: one without a domain on every worker, one with a domain on two."""
         shutil.copytree(APP, self.folder / "apps/web", ignore=shutil.ignore_patterns("__pycache__"))
-        status = {**_service("status", STATUS_PORT), "domain": STATUS_DOMAIN, "nodes": self.nodes("worker")[:2]}
-        self.write({**self.intent, "services": {"web": _service("web", WEB_PORT), "status": status}})
+        status = {**service("status", STATUS_PORT), "domain": STATUS_DOMAIN, "nodes": self.nodes("worker")[:2]}
+        self.write({**self.intent, "services": {"web": service("web", WEB_PORT), "status": status}})
 
     # --- the hosts
 
@@ -223,7 +223,8 @@ class Cluster:
         return measurement
 
 
-def _service(name: str, port: int) -> dict[str, Any]:
+def service(name: str, port: int) -> dict[str, Any]:
+    """Return how nexus.yml describes a service that is the program in app/."""
     return {
         "source": {"path": "apps/web"},
         "command": "python3 server.py",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,7 @@ def main() -> int:
     if given.list:
         print(*chosen, sep="\n")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the hosts are removed
     folder = given.keep or Path(tempfile.mkdtemp(prefix="matrix-"))
     folder.mkdir(exist_ok=True)
     try:

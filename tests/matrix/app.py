@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster import image
-from tests.cluster.cluster import APP, WEB_PORT
+from tests.cluster.cluster import APP, WEB_PORT, service
 
 if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
@@ -61,15 +61,7 @@ class App:
         shutil.copytree(program, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {
-            "command": COMMANDS[self.cell.service],
-            "port": WEB_PORT,
-            "health": {"path": "/healthz", "interval": "500ms", "timeout": "1s"},
-            "drain_timeout": "5s",
-            "response_timeout": "2s",
-        }
-        if self.cell.service == "own":
-            settings["env"] = {"SERVICE_NAME": "web"}
+        settings = {**service("web", WEB_PORT), "command": COMMANDS[self.cell.service]}
         if self.cell.service == "flask":
             settings["setup"] = FLASK_SETUP
         if self.cell.source == "image":

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.cluster.authority import DIRECTORY, run_authority
-from tests.cluster.cluster import APP, BOOT_SECONDS, STATUS_DOMAIN, STATUS_PORT, WEB_PORT, Cluster
+from tests.cluster.cluster import APP, BOOT_SECONDS, STATUS_DOMAIN, STATUS_PORT, WEB_PORT, Cluster, service
 from tests.cluster.load import Stream
 from tests.cluster.measure import RunningLoad, wait_until
 from tests.cluster.monitoring.browser import Browser
@@ -95,9 +95,9 @@ class Run:
         """Return whether clients get answers of every worker."""
         return set(self.releases()) == set(self.cluster.nodes("worker"))
 
-    def load(self, address: str = "") -> RunningLoad:
+    def load(self) -> RunningLoad:
         """Return a load, to be used in a `with` statement."""
-        return RunningLoad(address or self.addresses[0], streams=GETS)
+        return RunningLoad(self.addresses[0], streams=GETS)
 
     def changes_nothing(self, *command: str) -> None:
         """See that a command has nothing to do."""
@@ -122,7 +122,8 @@ def bootstrap(run: Run) -> None:
         intent["ha"]["acme"] = {"email": "ops@example.com", "directory": DIRECTORY}
         if cell.monitoring != "none":
             intent["monitoring"] = {"enabled": False, "dashboard": {"domain": DASHBOARD_DOMAIN}}
-    intent["services"] = {"status": status_service()}
+    status = {**service("status", STATUS_PORT), "source": {"path": "apps/status"}, "domain": STATUS_DOMAIN}
+    intent["services"] = {"status": status}
     copy_status(cluster)
     cluster.write(intent)
     run.app = App(cluster, cell)
@@ -193,14 +194,14 @@ def apply_again(run: Run) -> None:
 def ask_services(run: Run) -> None:
     """Ask every service through every lb."""
     for address in run.addresses:
-        for host, service in ((STATUS_DOMAIN, "status"), ("anybody.test", "web")):
-            wait_until(f"{service} answers at {address}", 60, partial(answers, run, address, host, service))
+        for host, name in ((STATUS_DOMAIN, "status"), ("anybody.test", "web")):
+            wait_until(f"{name} answers at {address}", 60, partial(answers, run, address, host, name))
 
 
-def answers(run: Run, address: str, host: str, service: str) -> bool:
+def answers(run: Run, address: str, host: str, name: str) -> bool:
     """Return whether it is this service that answers."""
     try:
-        return bool(run.ask(address, host)["service"] == service)
+        return bool(run.ask(address, host)["service"] == name)
     except (OSError, http.client.HTTPException, ValueError):  # an ACME authority may not have given the certificate yet
         return False
 
@@ -262,7 +263,7 @@ def lose_worker(run: Run) -> None:
         else:
             cluster.run(lost, "kill", "-KILL", cluster.main_process(lost, WEB_PORT))
 
-    failures = lose(run, strike, lambda: cluster.fault(lost, remedy) if remedy else None, run.addresses[0])
+    failures = lose(run, strike, lambda: cluster.fault(lost, remedy) if remedy else None)
     assert not failures, f"no GET fails when {lost} is lost ({fault or 'killed'}): {failures[:10]}"
 
 
@@ -272,7 +273,7 @@ def lose_lb(run: Run) -> None:
     floating = run.cell.floating_ip == "yes"
     lost = cluster.holder() if floating else cluster.nodes("lb")[-1]
     fault, remedy = LB_FAULTS[run.cell.number // 2 % len(LB_FAULTS)]
-    failures = lose(run, lambda: cluster.fault(lost, fault), lambda: cluster.fault(lost, remedy), run.addresses[0])
+    failures = lose(run, lambda: cluster.fault(lost, fault), lambda: cluster.fault(lost, remedy))
     if floating:
         spans = [float(failure.split()[0]) for failure in failures]
         outage = max(spans) - min(spans) if spans else 0.0
@@ -282,9 +283,9 @@ def lose_lb(run: Run) -> None:
         assert not failures, f"no GET through the other lb fails when {lost} is lost ({fault}): {failures[:10]}"
 
 
-def lose(run: Run, strike: Callable[[], None], undo: Callable[[], object], address: str) -> list[str]:
+def lose(run: Run, strike: Callable[[], None], undo: Callable[[], object]) -> list[str]:
     """Do something bad under load and undo it. Returns what failed of the load before that."""
-    with run.load(address) as load:
+    with run.load() as load:
         load.go_on(2)
         strike()
         load.go_on(6)
@@ -338,19 +339,6 @@ def steps(cell: Cell) -> list[Callable[[Run], None]]:
 def copy_status(cluster: Cluster) -> None:
     """Put the program of the second service into the environment."""
     shutil.copytree(APP, cluster.folder / "apps/status", ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def status_service() -> dict[str, Any]:
-    """Return the second service, which has a domain and is on every worker."""
-    return {
-        "source": {"path": "apps/status"},
-        "command": "python3 server.py",
-        "port": STATUS_PORT,
-        "env": {"SERVICE_NAME": "status"},
-        "health": {"path": "/healthz", "interval": "500ms", "timeout": "1s"},
-        "drain_timeout": "5s",
-        "domain": STATUS_DOMAIN,
-    }
 
 
 def sandbox_options(cell: Cell) -> list[str]:
