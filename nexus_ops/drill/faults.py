@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -62,6 +65,7 @@ class Injector:
     def __init__(self, environment: Environment, *, sandbox: bool) -> None:
         """Prepare it; nothing is done yet."""
         self._environment, self._sandbox = environment, sandbox
+        self._remedy: subprocess.Popen[bytes] | None = None
 
     def strike(self, step: Step, seconds: float, on_tick: Callable[[], None]) -> Strike:
         """Do `step` and return when it began and ends, by itself, after `seconds`; a killed process has no such end.
@@ -87,6 +91,7 @@ class Injector:
         try:
             if self._of_platform(step):
                 self._podman("unpause" if step.fault is Fault.FREEZE else "start", step.node)
+                self._call_off()
                 return True
             return bool(self._ask(step.node, HEAL, (), 1, on_tick)[0].report)
         except NexusError:
@@ -102,7 +107,7 @@ class Injector:
         container = Sandbox(self._environment.name).container(step.node)
         remedy = "unpause" if step.fault is Fault.FREEZE else "start"
         begin = time.monotonic()
-        subprocess.Popen(
+        self._remedy = subprocess.Popen(
             ["/bin/sh", "-c", RESTORE, "restore", f"{seconds:g}", remedy, container.name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -114,6 +119,13 @@ class Injector:
         else:
             faults.power_off(container)
         return Strike(begin, begin + seconds)
+
+    def _call_off(self) -> None:
+        """Call off the remedy: it would also undo what somebody does to that host soon after."""
+        if self._remedy is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._remedy.pid, signal.SIGTERM)
+            self._remedy.wait()
 
     def _podman(self, what: str, node: str) -> None:
         from nexus_ops.sandbox import podman

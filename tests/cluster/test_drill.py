@@ -89,6 +89,8 @@ def test_an_interrupted_drill_heals_what_it_can_and_reports(whole_six: Cluster) 
     finally:
         drill.send_signal(signal.SIGINT)
     assert drill.wait(timeout=30) == 130
+    remedy = subprocess.run(["pgrep", "--full", cluster.container("w3") + "$"], capture_output=True, check=False)
+    assert remedy.returncode == 1, "nothing waits any more to switch it on, which the next power-off would meet"
     wait_until("w3 answers again", BOOT_SECONDS, lambda: cluster.reachable(address, 22))
     wait_until("the cluster is whole again", 30, lambda: is_whole(cluster))
     (last, *_) = cluster.cli("runs", "list", "--json").expect(0).document["runs"]
