@@ -10,7 +10,7 @@ import shutil
 import socket
 import ssl
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,11 @@ class Run:
         """Return where clients may connect: the floating IP, and each lb."""
         floating = [self.cluster.virtual_ip] if self.cell.floating_ip == "yes" else []
         return [*floating, *map(self.cluster.address, self.cluster.nodes("lb"))]
+
+    @property
+    def parents(self) -> list[str]:
+        """Return the nodes that all others stream to: the first two managers."""
+        return self.cluster.nodes("manager")[:2]
 
     def ask(self, address: str, host: str, path: str = "/", password: str = "") -> Any:
         """Return the JSON document that `host` answers at `address`; over https where it has a certificate.
@@ -153,7 +158,7 @@ def enable_monitoring(run: Run) -> None:
     """Let every node stream to every parent."""
     with packages(run) if run.cell.system != "debian-12" else nullcontext():
         run.cluster.cli("monitor", "enable", "--yes", timeout=600).expect(0)
-    parents = run.cluster.nodes("manager")
+    parents = run.parents
     nodes: dict[str, Any] = {}
 
     def live() -> bool:
@@ -214,7 +219,7 @@ def ask_dashboard(run: Run) -> None:
     password = (cluster.folder / "secrets/dashboard_password").read_text().strip()
     for number, address in enumerate(run.addresses):
         host = DASHBOARD_DOMAIN if run.cell.tls == "acme" else address
-        for path in ("netdata", *(f"parents/{parent}" for parent in cluster.nodes("manager"))):
+        for path in ("netdata", *(f"parents/{parent}" for parent in run.parents)):
             answer = run.ask(address, host, f"{PAGE}{path}/api/v1/info", password)
             assert set(answer["mirrored_hosts"]) == set(cluster.nodes()), f"{path} at {address}"
         place = f"[{address}]" if ":" in address else address
@@ -298,9 +303,11 @@ def lose(run: Run, strike: Callable[[], None], undo: Callable[[], object]) -> li
 
 
 def ask_doctor(run: Run) -> None:
-    """Ask whether a run could succeed."""
-    run.cluster.cli("doctor").expect(0)
+    """Ask whether a run could succeed, once all nodes stream again."""
+    with suppress(AssertionError):  # the last answer says why
+        wait_until("the cluster is whole", BOOT_SECONDS, lambda: run.cluster.cli("status").code == 0)
     run.cluster.cli("status").expect(0)
+    run.cluster.cli("doctor").expect(0)
 
 
 def remove_node(run: Run) -> None:
