@@ -28,11 +28,6 @@ def pytest_sessionstart() -> None:
     signal.signal(signal.SIGHUP, interrupt)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the molecule scenarios first: they bring their own hosts, and the cluster of six stays until the end."""
-    items.sort(key=lambda item: "test_molecule" not in item.nodeid)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was measured."""
     if MEASUREMENTS:
