@@ -134,6 +134,7 @@ def judge(
         findings += _versions(node, report.get("versions", {}))
         findings += _vrrp(intent, report, replies.reports)
         findings += _reach(intent, node, replies.reports)
+        findings += _packages(report)
         findings += _repository(report)
         findings += _clock(report, replies.received[name])
     diagnosis.cluster = [*_skew(replies), *_dns(intent, addresses)]
@@ -230,6 +231,14 @@ def _versions(node: Node, versions: Mapping[str, str]) -> Iterable[Finding]:
         elif tuple(map(int, version.split("."))) < MINIMUM[program]:
             remedy = "apply puts a newer one in its place" if program == "caddy" else "install a newer one"
             yield warning(f"{program} {version} is older than {wanted}", remedy)
+
+
+def _packages(report: Mapping[str, Any]) -> Iterable[Finding]:
+    if report.get("apt"):
+        yield warning(
+            f"another program works with packages: {report['apt']}",
+            "a run that installs something waits for it, up to 10 min",
+        )
 
 
 def _repository(report: Mapping[str, Any]) -> Iterable[Finding]:

@@ -31,6 +31,14 @@ STATUS_DOMAIN = "status.example.com"
 BOOT_SECONDS = 60  # deadline for a host that was powered on to be whole again
 
 
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(int(sys.argv[2]))
+"""
+
+
 class Cluster:
     """Hosts of one sandbox, and the environment that describes them, in a project folder of its own."""
 
@@ -117,6 +125,10 @@ class Cluster:
     def run_from(self, node: str, script: str) -> str:
         """Return what a Python script prints on a node."""
         return self.run(node, "python3", "-c", script)
+
+    def hold(self, node: str, lock: str, seconds: int) -> None:
+        """Let another program work with packages on a node for a while: it has `lock`."""
+        self.run(node, "systemd-run", "--unit=foreign-apt", "python3", "-c", HOLD, lock, str(seconds))
 
     def fault(self, node: str, kind: str) -> None:
         """Do something bad to a node, or undo it: power-off, power-on, cut, heal, freeze, thaw."""

@@ -48,6 +48,7 @@ def test_it_names_what_stands_in_the_way(whole_six: Cluster) -> None:
             "domain": "a.example",
         }
         cluster.write(changed)
+        cluster.hold(worker, "/var/lib/dpkg/lock-frontend", 60)
         cluster.fault(off, "power-off")
         wait_until("the program listens", 10, lambda: cluster.reachable("127.0.0.1", 8090, node=worker))
         nodes = cluster.cli("doctor", "--json").expect(1).document["nodes"]
@@ -57,12 +58,14 @@ def test_it_names_what_stands_in_the_way(whole_six: Cluster) -> None:
             "port 8090, for service late, is in use by python3 (foreign.service)"
             in nodes[worker]["findings"][0]["what"]
         )
+        assert "python3 (process " in nodes[worker]["findings"][1]["what"]
+        assert nodes[worker]["findings"][1]["what"].endswith("holds /var/lib/dpkg/lock-frontend")
         assert nodes[off]["findings"][0]["what"].startswith("ssh: ")
         assert cluster.holders() == [holder]
     finally:
         cluster.intent_file.write_bytes(intent)
         cluster.fault(off, "power-on")
         cluster.run(holder, "nft", "delete", "table", "inet", "doctor_test", check=False)
-        cluster.run(worker, "systemctl", "stop", "foreign", check=False)
+        cluster.run(worker, "systemctl", "stop", "foreign", "foreign-apt", check=False)
         cluster.cli("inventory").expect(0)
     wait_until("the node that was off is back", BOOT_SECONDS, cluster.all_workers_answer)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
 
 LIVE_SECONDS = 60.0
+BUSY_SECONDS = 30
 LEFT = (
     "find /etc/netdata /var/cache/netdata /var/lib/netdata /var/log/netdata /etc/systemd/system/netdata* "
     "/etc/systemd/system/nexus-streams* /etc/apt/sources.list.d/nexus-* /etc/apt/keyrings/nexus-* "
@@ -76,7 +77,10 @@ def test_without_a_repository_one_line_says_what_to_paste_and_nothing_is_changed
 
 def test_monitoring_works_with_packages_of_an_own_repository(newer: Cluster, repository: Repository) -> None:
     name(newer, repository.variables())
-    newer.cli("monitor", "enable", "--yes").expect(0)
+    newer.hold("n1", "/var/lib/apt/lists/lock", BUSY_SECONDS)
+    newer.hold("n2", "/var/lib/dpkg/lock-frontend", BUSY_SECONDS)
+    waited = newer.cli("monitor", "enable", "--yes").expect(0)
+    assert waited.seconds > BUSY_SECONDS / 2, "it waited for those who work with packages"
     for node in newer.nodes():
         assert newer.run(node, "dpkg-query", "-W", "-f", "${Version}", "netdata").startswith("1.37")
 

@@ -85,6 +85,11 @@ def test_nothing_is_found_where_all_is_well(environment: Environment, intent: In
         ({"space": {"/var": 100 * 1024**2}}, "error", "100 MiB are free in /var"),
         ({"space": {"/opt": 600 * 1024**2}}, "warning", "600 MiB are free in /opt"),
         ({"memory": 60 * 1024**2}, "warning", "60 MiB of memory are free"),
+        (
+            {"apt": "apt-get (process 7) holds /lock"},
+            "warning",
+            "another program works with packages: apt-get (process 7) holds /lock",
+        ),
         ({"versions": {"netdata": "1.33.0"}}, "warning", "netdata 1.33.0 is older than 1.37"),
     ],
 )

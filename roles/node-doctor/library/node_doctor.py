@@ -10,6 +10,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.node_doctor import facts, firewalls, ports, reach
 from ansible.module_utils.node_doctor.vrrp import probe
+from ansible.module_utils.node_state import packages
 
 DOCUMENTATION = r"""
 module: node_doctor
@@ -32,8 +33,8 @@ author: Nexus Ops contributors
 RETURN = r"""
 report:
   description: >-
-    C(systemd), C(listeners), C(space) and C(memory) in bytes, C(versions), C(heard) by peer,
-    C(reach), C(listening), C(firewalls), C(clock).
+    C(systemd), C(listeners), C(space) and C(memory) in bytes, C(versions), C(apt) (who has its locks),
+    C(heard) by peer, C(reach), C(listening), C(firewalls), C(clock).
   returned: always
   type: dict
 """
@@ -88,6 +89,7 @@ def _examine(wanted: dict[str, Any] | None, listeners: list[ports.Listener]) -> 
         "space": facts.free_space(),
         "memory": facts.available_memory(),
         "versions": facts.versions(),
+        "apt": packages.busy(),
     }
     if wanted:
         try:

@@ -50,6 +50,12 @@ def lock_owner() -> tuple[str, int] | None:
     return None
 
 
+def busy() -> str:
+    """Return which program holds which lock of apt's, in words; empty when none does."""
+    owner = lock_owner()
+    return f"{_program(owner[1])} holds {owner[0]}" if owner else ""
+
+
 def apt_get(arguments: Sequence[str], *, timeout: float) -> CompletedProcess[str]:
     """Run apt-get once no other program holds a lock that it needs, and return it, whatever its status.
 
