@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from tests.cluster.conftest import booted, installed
-from tests.cluster.measure import wait_until
+from tests.cluster.load import Stream
+from tests.cluster.measure import RunningLoad, wait_until
 from tests.cluster.monitoring.monitored import complete
 from tests.cluster.repository import Repository
 
@@ -31,7 +32,7 @@ LEFT = (
 def newer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two hosts with every role, of Debian 13, which has no Netdata; the host outside has Debian 12."""
     systems = [word for node in ("n1", "n2") for word in ("--system-of", f"{node}=debian-13")]
-    with booted("newer", tmp_path_factory, "--all-in-one", "2", "--client", *systems) as cluster:
+    with booted("newer", tmp_path_factory, "--all-in-one", "2", "--client", "--network", "dual", *systems) as cluster:
         cluster.first_apply = installed(cluster)
         yield cluster
 
@@ -93,6 +94,27 @@ def test_monitoring_works_with_packages_of_an_own_repository(newer: Cluster, rep
     assert newer.cli("plan", "all", "--json").expect(0).document["changes"] == 0
     newer.cli("status").expect(0)
     newer.cli("doctor").expect(0)
+
+
+def test_nodes_are_renumbered_and_no_request_fails(newer: Cluster) -> None:
+    entry, before = newer.address("n2"), newer.intent
+    intent = newer.intent
+    for node in newer.nodes():
+        listing = newer.run(node, "ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "global")
+        intent["nodes"][node]["address"] = str(ipaddress.ip_interface(listing.split()[3]).ip)
+    network = ipaddress.ip_network(f"{intent['nodes']['n1']['address']}/64", strict=False)
+    intent["ha"]["virtual_ip"] = f"{network[200]}/64"
+    newer.write(intent)
+    try:
+        newer.cli("bootstrap", "--yes").expect(0)
+        with RunningLoad(entry, streams=(Stream("get", "GET", "/", 30),)) as load:
+            newer.cli("apply", "all", "--yes").expect(0)
+        assert not load.report.failures(), load.report.failures()[:10]
+        wait_until("the cluster is whole", LIVE_SECONDS, lambda: newer.cli("status").code == 0, interval=0.5)
+        assert newer.cli("apply", "all", "--yes", "--json").expect(0).document["changed"] == 0
+    finally:
+        newer.write(before)
+        newer.cli("apply", "all", "--yes").expect(0)
 
 
 def test_disable_leaves_nothing(newer: Cluster) -> None:
