@@ -145,7 +145,7 @@ class Survey:
     """What the nodes' host keys say, before anything is changed."""
 
     known: list[Node] = field(default_factory=list)
-    new: dict[str, tuple[Node, frozenset[HostKey]]] = field(default_factory=dict)
+    new: dict[str, tuple[Node, HostKey]] = field(default_factory=dict)  # with the one key to show and to pin
     silent: dict[str, str] = field(default_factory=dict)  # node → reason
     refused: dict[str, str] = field(default_factory=dict)  # node → explanation
 
@@ -173,7 +173,8 @@ def survey_host_keys(known_hosts: Path, nodes: Iterable[Node]) -> Survey:
         elif before:
             survey.known.append(node)
         else:
-            survey.new[node.name] = (node, answer)
+            elsewhere = frozenset[HostKey]().union(*compared.values())
+            survey.new[node.name] = (node, best_key(answer & elsewhere or answer))
     return survey
 
 
@@ -191,12 +192,14 @@ def _explain(node: Node, changes: dict[str, tuple[HostKey, HostKey]], known_host
     )
 
 
-def pin(path: Path, nodes: Iterable[tuple[Node, frozenset[HostKey]]]) -> None:
-    """Add the keys of `nodes` to the file at `path`; what is there stays."""
+def pin(path: Path, keys: Iterable[tuple[Node, HostKey]]) -> None:
+    """Add a key for each of some nodes to the file at `path`; what is there stays.
+
+    Nothing but the key that a person was shown: a server has not proved to have the others that it names.
+    """
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for node, keys in nodes:
-        for key in sorted(keys, key=lambda key: key.kind):
-            line = f"{known_hosts_name(node)} {key.kind} {key.text}"
-            if line not in lines:
-                lines.append(line)
+    for node, key in keys:
+        line = f"{known_hosts_name(node)} {key.kind} {key.text}"
+        if line not in lines:
+            lines.append(line)
     write_atomically(path, "".join(f"{line}\n" for line in lines))

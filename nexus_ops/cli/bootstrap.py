@@ -25,7 +25,7 @@ def bootstrap(
     application: Application = context.obj
     application.json = as_json
     from nexus_ops import bootstrap as domain
-    from nexus_ops.hostkeys import best_key, survey_host_keys
+    from nexus_ops.hostkeys import survey_host_keys
     from nexus_ops.ui.results import show_result
 
     environment, intent = application.environment, application.intent
@@ -37,8 +37,8 @@ def bootstrap(
         )
     for explanation in survey.refused.values():
         application.complain(f"error: {explanation}")
-    for name, (new, keys) in survey.new.items():
-        application.say(f"{name} ({new.address}) shows the host key {best_key(keys).kind} {best_key(keys).fingerprint}")
+    for name, (new, key) in survey.new.items():
+        application.say(f"{name} ({new.address}) shows the host key {key.kind} {key.fingerprint}")
     todo = [*survey.known, *(node for node, _ in survey.new.values())]
     result = None
     if todo:

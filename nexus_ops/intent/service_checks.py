@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nexus_ops.errors import Fault
     from nexus_ops.intent.draft import Draft
 
-# Caddy on a load balancer: HTTP, HTTPS, admin API, and whether it is alive.
+# Caddy on a load balancer: HTTP, HTTPS, admin API (of earlier versions), and whether it is alive.
 LB_PORTS = frozenset({80, 443, 2019, 2020})
 # Netdata's, at the address and on the loopback of parents.
 NETDATA_PORTS = frozenset({19997, 19998, 19999})
@@ -34,11 +34,21 @@ def check_services(draft: Draft) -> Iterator[Fault]:
     if RESERVED_NAME in draft.services:
         message = f"no service can be called '{RESERVED_NAME}': 'nexus-ops deploy {RESERVED_NAME}' means something else"
         yield draft.fault(("services", RESERVED_NAME), message, "choose another name")
+    yield from _check_accounts(draft)
     for name, service in draft.services.items():
         if "PORT" in (service.get("env") or {}):
             path = ("services", name, "env", "PORT")
             yield draft.fault(path, f"services.{name}.env sets PORT, which comes from 'port'", "remove it from env")
         yield from _check_source(draft, name)
+
+
+def _check_accounts(draft: Draft) -> Iterator[Fault]:
+    """Yield a fault for each service whose account is the one that a node is managed with."""
+    users = {draft.ssh_of(node).get("user") for node in draft.nodes}
+    for name in draft.services:
+        if f"nexus-{name}" in users:
+            message = f"service {name} would run as nexus-{name}, the user that nodes are managed with"
+            yield draft.fault(("services", name), message, "choose another name, or another ssh.user")
 
 
 def _check_cluster(draft: Draft) -> Iterator[Fault]:

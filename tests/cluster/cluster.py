@@ -37,6 +37,15 @@ file = open(sys.argv[1], "w")
 fcntl.lockf(file, fcntl.LOCK_EX)
 time.sleep(int(sys.argv[2]))
 """
+ASK_CADDY = """
+import http.client, socket
+connection = http.client.HTTPConnection("localhost")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.settimeout(5)
+connection.sock.connect("/run/caddy/admin.sock")
+connection.request("GET", "/{path}")
+print(connection.getresponse().read().decode())
+"""
 
 
 class Cluster:
@@ -162,8 +171,7 @@ class Cluster:
         return self._ask_caddy(lb, "config/")
 
     def _ask_caddy(self, lb: str, path: str) -> str:
-        url = f"http://localhost:2019/{path}"
-        return self.run_from(lb, f"import urllib.request as u; print(u.urlopen({url!r}, timeout=5).read().decode())")
+        return self.run_from(lb, ASK_CADDY.format(path=path))
 
     # --- as a client sees it
 

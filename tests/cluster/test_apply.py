@@ -104,12 +104,6 @@ def test_a_service_port_answers_the_load_balancers_and_the_node_itself_only(six:
     assert not six.reachable(six.address("w1"), STATUS_PORT, node="mgr1"), "nor is the manager"
 
 
-def test_the_admin_interface_of_caddy_is_local(six: Cluster) -> None:
-    for lb in six.nodes("lb"):
-        assert six.reachable("127.0.0.1", 2019, node=lb)
-        assert not six.reachable(six.address(lb), 2019), f"Caddy's admin interface of {lb} answers from outside"
-
-
 def test_services_run_unprivileged_and_secrets_stay_out_of_the_records(six: Cluster) -> None:
     for node in six.nodes("worker"):
         pid = six.main_process(node, WEB_PORT)

@@ -18,7 +18,7 @@ import yaml
 from nexus_ops.bootstrap import bootstrap_nodes, question, refuse_skipped
 from nexus_ops.environment import Environment
 from nexus_ops.errors import ExitCode
-from nexus_ops.hostkeys import Survey
+from nexus_ops.hostkeys import HostKey, Survey
 from nexus_ops.intent.model import Intent
 from nexus_ops.inventory import build_inventory, render_inventory
 from nexus_ops.operation import Result
@@ -114,4 +114,7 @@ def show_variable(name: str, variables: Path) -> str:
 def test_question_is_about_keys_only_when_some_are_new(intent: Intent) -> None:
     node = intent.nodes["w1"]
     assert question(Survey(known=[node]), [node]) == "Bootstrap w1?"
-    assert question(Survey(new={"w1": (node, frozenset())}), [node]) == "Pin these host keys and bootstrap w1?"
+    assert (
+        question(Survey(new={"w1": (node, HostKey("ssh-ed25519", "AAAA"))}), [node])
+        == "Pin these host keys and bootstrap w1?"
+    )

@@ -42,8 +42,8 @@ def test_pin_and_read(tmp_path: Path) -> None:
     path, key = tmp_path / "known_hosts", make_key(tmp_path)
     first, second = make_node("192.0.2.1"), make_node("192.0.2.10", 2222)
     path.write_text("other.example ssh-ed25519 AAAA")
-    pin(path, [(first, frozenset({key}))])
-    pin(path, [(first, frozenset({key})), (second, frozenset({key}))])
+    pin(path, [(first, key)])
+    pin(path, [(first, key), (second, key)])
     assert len(path.read_text().splitlines()) == 3, "nothing twice, and what was there stays"
     pinned = read_pinned(path)
     assert pinned.of(first) == {key}
@@ -59,8 +59,8 @@ def test_nothing_pinned(tmp_path: Path) -> None:
 
 def test_pin_compares_whole_lines(tmp_path: Path) -> None:
     path, key = tmp_path / "known_hosts", make_key(tmp_path)
-    pin(path, [(make_node("110.0.0.1"), frozenset({key}))])
-    pin(path, [(make_node("10.0.0.1"), frozenset({key}))])
+    pin(path, [(make_node("110.0.0.1"), key)])
+    pin(path, [(make_node("10.0.0.1"), key)])
     assert read_pinned(path).of(make_node("10.0.0.1")) == {key}
 
 
@@ -81,7 +81,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
 @pytest.mark.parametrize("port", [22, 2222])
 def test_hashed_names_are_compared(tmp_path: Path, look: Look, port: int) -> None:
     path, node, key = tmp_path / "known_hosts", make_node("192.0.2.1", port), make_key(tmp_path)
-    pin(path, [(node, frozenset({key})), (make_node("192.0.2.2", port), frozenset({key}))])
+    pin(path, [(node, key), (make_node("192.0.2.2", port), key)])
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(path)], check=True, capture_output=True)
     assert "192.0.2.1" not in path.read_text()
     assert look(node, {key}).known == [node]
@@ -98,11 +98,11 @@ def test_broken_hash_is_no_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hashed", [False, True])
 def test_other_port_does_not_make_a_changed_key_new(tmp_path: Path, look: Look, hashed: bool) -> None:
     path, key = tmp_path / "known_hosts", make_key(tmp_path)
-    pin(path, [(make_node("192.0.2.1"), frozenset({key}))])
+    pin(path, [(make_node("192.0.2.1"), key)])
     if hashed:
         subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(path)], check=True, capture_output=True)
     moved = make_node("192.0.2.1", 2222)
-    assert look(moved, {key}).new["w1"] == (moved, frozenset({key})), "the same machine"
+    assert look(moved, {key}).new["w1"] == (moved, key), "the same machine"
     other = make_key(tmp_path)
     survey = look(moved, {other})
     assert not survey.new
@@ -115,14 +115,30 @@ def test_other_port_does_not_make_a_changed_key_new(tmp_path: Path, look: Look, 
 
 def test_other_port_to_the_default_one(tmp_path: Path, look: Look) -> None:
     key = make_key(tmp_path)
-    pin(tmp_path / "known_hosts", [(make_node("192.0.2.1", 2222), frozenset({key}))])
+    pin(tmp_path / "known_hosts", [(make_node("192.0.2.1", 2222), key)])
     assert "ssh-keygen -R '[192.0.2.1]:2222'" in look(make_node("192.0.2.1"), {make_key(tmp_path)}).refused["w1"]
     assert look(make_node("192.0.2.11"), {make_key(tmp_path)}).new, "another address"
 
 
+def test_the_one_key_that_is_shown_is_pinned(tmp_path: Path, look: Look) -> None:
+    """Whoever stands in between knows the machine's public keys, and may add one of their own."""
+    path, node = tmp_path / "known_hosts", make_node("192.0.2.1")
+    machines, strangers = make_key(tmp_path), make_key(tmp_path, "ecdsa")
+    pin(path, look(node, {machines, strangers}).new.values())
+    assert read_pinned(path).of(node) == {machines}
+    assert look(node, {machines, make_key(tmp_path, "rsa")}).known
+
+
+def test_a_machine_at_another_port_keeps_its_key(tmp_path: Path, look: Look) -> None:
+    machines, strangers = make_key(tmp_path, "rsa"), make_key(tmp_path)
+    pin(tmp_path / "known_hosts", [(make_node("192.0.2.1"), machines)])
+    moved = make_node("192.0.2.1", 2222)
+    assert look(moved, {machines, strangers}).new["w1"] == (moved, machines)
+
+
 def test_every_type_of_key_is_compared(tmp_path: Path, look: Look) -> None:
     node, first, second = make_node("192.0.2.1"), make_key(tmp_path), make_key(tmp_path, "ecdsa")
-    pin(tmp_path / "known_hosts", [(node, frozenset({first, second}))])
+    pin(tmp_path / "known_hosts", [(node, first), (node, second)])
     assert look(node, {first, second}).known
     assert look(node, {first}).known, "a type that it offers no more"
     assert look(node, {first, make_key(tmp_path, "rsa")}).known, "a type that it offers in addition"

@@ -220,6 +220,8 @@ def main() -> None:
         reads = module.check_mode or parameters["phase"] == "report"
         # An upload or a setup of a run that was killed may go on here: it ends first.
         with contextlib.nullcontext() if reads else alone(parameters["setup_timeout"] + PATIENCE):
+            if not reads:
+                records.move_former()
             found = bring_about(node, parameters)
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())

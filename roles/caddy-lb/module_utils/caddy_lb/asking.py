@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_FAILS = 3  # as in the Caddyfile: so many within fail_duration, and Caddy sends a worker nothing
+ADMIN = "/run/caddy/admin.sock"  # as in the Caddyfile
 PAUSE = 0.02  # seconds
 FRONT_GRACE = 4  # seconds, as lb_try_duration: so long Caddy looks for a worker beyond its answer
 CADDYS_OWN = (502, 503, 504)  # what Caddy answers when a worker did not; anything else came from one
@@ -25,8 +26,11 @@ NOBODY = "nexus-ask.invalid"  # a host name that no site is for: the service wit
 
 def ask_caddy(path: str, timeout: float = 2) -> Any:
     """Return what Caddy's admin interface says at `path`, from JSON. Raises OSError."""
-    connection = http.client.HTTPConnection("localhost", 2019, timeout=timeout)
+    connection = http.client.HTTPConnection("localhost", timeout=timeout)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        connection.sock.settimeout(timeout)
+        connection.sock.connect(ADMIN)
         connection.request("GET", path)
         return json.loads(connection.getresponse().read())
     except (http.client.HTTPException, ValueError) as error:

@@ -14,7 +14,7 @@ PLACES = (
     "/opt/nexus",
     "/var",
     "/var/lib",
-    "/var/lib/nexus-ops",
+    "/var/lib/nexus",
     "/var/lib/caddy",
     "/var/lib/netdata",
     "/var/cache",

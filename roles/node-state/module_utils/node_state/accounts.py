@@ -5,10 +5,13 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.node_state.commands import checked
 from ansible.module_utils.node_state.errors import StateError
+
+NO_LOGIN = ("nologin", "false")
 
 
 def uid_of(name: str) -> int | None:
@@ -33,6 +36,16 @@ def owner_of(owner: str, group: str) -> tuple[int, int]:
     if uid is None or gid is None:
         raise StateError(f"there is no {f'user {owner}' if uid is None else f'group {group}'} on this node")
     return uid, gid
+
+
+def check_free(name: str, purpose: str) -> None:
+    """Raise StateError when the account `name` is that of somebody who logs in: what runs as it could do the same."""
+    try:
+        shell = pwd.getpwnam(name).pw_shell
+    except KeyError:
+        return
+    if Path(shell).name not in NO_LOGIN:
+        raise StateError(f"the account {name} is somebody's, who logs in with {shell}; give {purpose} another name")
 
 
 def plan_user(user: dict[str, Any]) -> tuple[str, list[str]] | None:

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import stat
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.node_state.accounts import gid_of, owner_of, uid_of
 from ansible.module_utils.node_state.commands import last_words, run
 from ansible.module_utils.node_state.errors import StateError
-from ansible.module_utils.node_state.snapshot import OLD, Snapshot, sibling, sync_folder
+from ansible.module_utils.node_state.paths import folder_of, open_folder
+from ansible.module_utils.node_state.snapshot import NEW, OLD, Snapshot, sibling, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,48 +116,51 @@ def land(changes: Sequence[Change]) -> list[Change]:
     Everything is on disk beside its place before the first file is replaced, so a full disk changes nothing. What was
     there is kept under a second name meanwhile: taking it back needs no space.
     """
-    staged: dict[Path, Path] = {}
+    spots: dict[Path, Path] = {}
     landed: list[Change] = []
-    try:
-        for change in changes:
-            try:
-                staged[change.path] = change.after.stage(change.path)
-            except OSError as error:
-                raise StateError(f"cannot write {change.path}: {error.strerror}; it is as it was") from error
-        for change in changes:
-            validate(staged[change.path], change)
-            try:
-                _replace(staged[change.path], change)
-            except OSError as error:
-                raise StateError(f"cannot replace {change.path}: {error.strerror}; it is as it was") from error
-            landed.append(change)
-    except BaseException:
-        for change in reversed(landed):
-            _take_back(change)
-        raise
-    finally:
-        for path in staged.values():
-            path.unlink(missing_ok=True)
-        for change in landed:
-            sibling(change.path, OLD).unlink(missing_ok=True)
+    with ExitStack() as folders:
+        try:
+            for change in changes:
+                try:
+                    spot = folders.enter_context(folder_of(change.path))
+                    change.after.stage(spot)
+                except OSError as error:
+                    raise StateError(f"cannot write {change.path}: {error.strerror}; it is as it was") from error
+                spots[change.path] = spot
+            for change in changes:
+                validate(sibling(change.path, NEW), change)
+                try:
+                    _replace(spots[change.path], change)
+                except OSError as error:
+                    raise StateError(f"cannot replace {change.path}: {error.strerror}; it is as it was") from error
+                landed.append(change)
+        except BaseException:
+            for change in reversed(landed):
+                _take_back(spots[change.path], change)
+            raise
+        finally:
+            for spot in spots.values():
+                sibling(spot, NEW).unlink(missing_ok=True)
+            for change in landed:
+                sibling(spots[change.path], OLD).unlink(missing_ok=True)
     return landed
 
 
-def _replace(staged: Path, change: Change) -> None:
-    kept = sibling(change.path, OLD)
+def _replace(spot: Path, change: Change) -> None:
+    kept = sibling(spot, OLD)
     kept.unlink(missing_ok=True)
     if change.before.exists:
-        os.link(change.path, kept, follow_symlinks=False)
-    staged.replace(change.path)
-    sync_folder(change.path.parent)
+        os.link(spot, kept, follow_symlinks=False)
+    sibling(spot, NEW).replace(spot)
+    sync_folder(spot.parent)
 
 
-def _take_back(change: Change) -> None:
+def _take_back(spot: Path, change: Change) -> None:
     if change.before.exists:
-        sibling(change.path, OLD).replace(change.path)
+        sibling(spot, OLD).replace(spot)
     else:
-        change.path.unlink(missing_ok=True)
-    sync_folder(change.path.parent)
+        spot.unlink(missing_ok=True)
+    sync_folder(spot.parent)
 
 
 def plan_directory(entry: dict[str, Any]) -> str:
@@ -163,11 +168,13 @@ def plan_directory(entry: dict[str, Any]) -> str:
     path = Path(entry["path"])
     wanted = f"{entry['owner']}:{entry['group']} {int(entry['mode'], 8):04o}"
     try:
-        found = path.stat()
+        handle = open_folder(path)
     except FileNotFoundError:
         return f"create folder {path} ({wanted})"
-    if not stat.S_ISDIR(found.st_mode):
-        raise StateError(f"{path} is in the way: a folder is wanted there")
+    except NotADirectoryError:
+        raise StateError(f"{path} is in the way: a folder is wanted there") from None
+    found = os.fstat(handle)
+    os.close(handle)
     if entry.get("kept"):
         return ""
     same = (found.st_uid, found.st_gid) == (uid_of(entry["owner"]), gid_of(entry["group"]))
@@ -181,9 +188,12 @@ def make_directory(entry: dict[str, Any]) -> None:
     path = Path(entry["path"])
     uid, gid = owner_of(entry["owner"], entry["group"])
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        os.chown(path, uid, gid)
-        path.chmod(int(entry["mode"], 8))
+        handle = open_folder(path, make=True)
+        try:
+            os.fchown(handle, uid, gid)
+            os.fchmod(handle, int(entry["mode"], 8))
+        finally:
+            os.close(handle)
     except OSError as error:
         raise StateError(f"cannot make the folder {path}: {error.strerror}") from error
 
@@ -193,9 +203,12 @@ def remove(path: Path) -> None:
     if not path.is_absolute() or len(path.parts) < 3 or ".." in path.parts:
         raise StateError(f"refusing to remove {path}: not a path of this project")
     try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with folder_of(path) as spot:
+            if spot.is_dir() and not spot.is_symlink():
+                shutil.rmtree(spot)
+            else:
+                spot.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise StateError(f"cannot remove {path}: {error.strerror}") from error

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ansible.module_utils.node_state.paths import folder_of
 
 NEW = "nexus-new"
 OLD = "nexus-old"
@@ -39,14 +42,19 @@ class Snapshot:
 
     @classmethod
     def of(cls, path: Path) -> Snapshot:
-        """Return what is at `path` now. Raises OSError, IsADirectoryError for a folder."""
+        """Return what is at `path` now. Raises OSError, IsADirectoryError for a folder, and as `folder_of` does."""
         try:
-            found = path.lstat()
+            with folder_of(path) as spot:
+                if spot.is_symlink():
+                    return cls(target=str(spot.readlink()))
+                handle = os.open(spot, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             return cls()
-        if stat.S_ISLNK(found.st_mode):
-            return cls(target=str(path.readlink()))
-        return cls(path.read_bytes(), None, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+        with os.fdopen(handle, "rb") as stream:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is no file", str(path))
+            return cls(stream.read(), None, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
     @property
     def exists(self) -> bool:
@@ -78,12 +86,17 @@ class Snapshot:
         return staged
 
     def put(self, path: Path) -> None:
-        """Make `path` what this is, in one step."""
-        if self.exists:
-            self.stage(path).replace(path)
-        else:
-            path.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        """Make `path` what this is, in one step. Raises OSError, and as `folder_of` does."""
+        with folder_of(path) as spot:
+            try:
+                if self.exists:
+                    self.stage(spot).replace(spot)
+                else:
+                    spot.unlink(missing_ok=True)
+                sync_folder(spot.parent)
+            except OSError as error:
+                error.filename = str(path)
+                raise
 
     def to_dict(self) -> dict[str, Any]:
         """Return this as JSON can hold it."""

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.node_state.snapshot import Snapshot
-from ansible.module_utils.service_deploy.model import HISTORY
+from ansible.module_utils.service_deploy.model import HISTORY, kept
 from ansible.module_utils.service_deploy.records import private_folder
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(place: Place, release: str, verdict: str, by: str, reason: str = "") -> 
     if entries and (entries[-1]["release"], entries[-1]["verdict"]) == (release, verdict):
         return
     entry = {"release": release, "verdict": verdict, "time": time.time(), "by": by, "reason": reason}
-    private_folder(HISTORY)
+    private_folder(kept(HISTORY))
     text = json.dumps([*entries, entry][-KEPT:], indent=1) + "\n"
     Snapshot(text.encode(), mode=0o600).put(place.history)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.node_state import StateError
 
-RECORDS = Path("/var/lib/nexus-ops/services")  # what is known to work here, kept over reboots
-HISTORY = Path("/var/lib/nexus-ops/history")  # what became of each release
-ROLLOUTS = Path("/var/lib/nexus-ops/rollouts")  # what ran before the rollout that is under way, or was the last
+KEPT = Path("/var/lib/nexus")  # no service's: systemd makes theirs, /var/lib/nexus-NAME, and gives it to the service
+KEPT_BEFORE = Path("/var/lib/nexus-ops")  # which is that of a service called ops
+RECORDS = "services"  # what is known to work here
+HISTORY = "history"  # what became of each release
+ROLLOUTS = "rollouts"  # what ran before the rollout that is under way, or was the last
 PENDING = Path("/run/nexus-ops/service-deploy/pending")  # activations that have begun and not ended
 SETTINGS = Path("/etc/nexus-ops/services")
 UNITS = Path("/etc/systemd/system")
@@ -21,6 +25,21 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,24}")  # useradd takes 32 characters, `nexu
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def kept(kind: str) -> Path:
+    """Return the folder of RECORDS, HISTORY or ROLLOUTS: root's alone, kept over reboots."""
+    return (KEPT_BEFORE if has_former() else KEPT) / kind
+
+
+def has_former() -> bool:
+    """Return whether what is kept still lies where earlier versions had it, and nobody but root could write there."""
+    try:
+        found = KEPT_BEFORE.lstat()
+    except FileNotFoundError:
+        return False
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return ours and (KEPT_BEFORE / RECORDS).is_dir() and not KEPT.exists()
 
 
 def seconds_of(duration: str) -> float:
@@ -81,17 +100,17 @@ class Place:
     @property
     def record(self) -> Path:
         """Return the file that says what is known to work here."""
-        return RECORDS / f"{self.name}.json"
+        return kept(RECORDS) / f"{self.name}.json"
 
     @property
     def history(self) -> Path:
         """Return the file that says what became of each release."""
-        return HISTORY / f"{self.name}.json"
+        return kept(HISTORY) / f"{self.name}.json"
 
     @property
     def rollout(self) -> Path:
         """Return the file that says what ran before the last rollout."""
-        return ROLLOUTS / f"{self.name}.json"
+        return kept(ROLLOUTS) / f"{self.name}.json"
 
     @property
     def pending(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.node_state import StateError, units
+from ansible.module_utils.node_state import StateError, accounts, units
 from ansible.module_utils.service_deploy import drain, firewall, health, history, images, records, releases, rollouts
 from ansible.module_utils.service_deploy.activation import LOG_LINES, Activation, log_of, reasons, stop
 from ansible.module_utils.service_deploy.model import SETTINGS, Place, Service
@@ -86,6 +86,8 @@ class Node:
         runners = images.PACKAGES if any(service.image for service in self.services) else ()
         self.state.packages(["nftables", *packages, *runners])
         places = [service.place for service in self.services]
+        for place in places:
+            accounts.check_free(place.user, f"service {place.name}")
         self.state.users([{"name": place.user, "home": str(place.home)} for place in places])
         self.state.directories([{"path": str(self.root)}, {"path": str(SETTINGS)}])
         for place in places:

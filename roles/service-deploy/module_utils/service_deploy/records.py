@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible.module_utils.node_state.paths import open_folder
 from ansible.module_utils.node_state.snapshot import Snapshot
-from ansible.module_utils.service_deploy.model import PENDING, RECORDS, SETTINGS, UNIT_PREFIX, UNITS, Place
+from ansible.module_utils.service_deploy.model import (
+    KEPT,
+    KEPT_BEFORE,
+    PENDING,
+    RECORDS,
+    SETTINGS,
+    UNIT_PREFIX,
+    UNITS,
+    Place,
+    has_former,
+    kept,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +57,7 @@ def read_good(place: Place) -> Good | None:
 
 def write_good(place: Place, good: Good) -> None:
     """Keep what works, over reboots."""
-    private_folder(RECORDS)
+    private_folder(kept(RECORDS))
     Snapshot((json.dumps(asdict(good), indent=1) + "\n").encode(), mode=0o600).put(place.record)
 
 
@@ -61,7 +74,7 @@ def end(place: Place) -> None:
 
 def names_known(root: Path) -> set[str]:
     """Return the names of all services that have left anything on this node."""
-    found = {path.stem for path in RECORDS.glob("*.json")} | {path.stem for path in SETTINGS.glob("*.env")}
+    found = {path.stem for path in kept(RECORDS).glob("*.json")} | {path.stem for path in SETTINGS.glob("*.env")}
     found |= {path.name[len(UNIT_PREFIX) : -len(".service")] for path in UNITS.glob(f"{UNIT_PREFIX}*.service")}
     return found | {path.parent.name for path in root.glob("*/releases")}
 
@@ -73,6 +86,16 @@ def ports_known(names: Iterable[str], root: Path) -> set[int]:
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that root alone may look into."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    """Make a folder that root alone may look into, or make it so again. Raises OSError, and as `open_folder` does."""
+    handle = open_folder(folder, make=True)
+    try:
+        os.fchown(handle, os.geteuid(), os.getegid())
+        os.fchmod(handle, 0o700)
+    finally:
+        os.close(handle)
+
+
+def move_former() -> None:
+    """Move what earlier versions kept to where no service can be the owner."""
+    if has_former():
+        KEPT_BEFORE.rename(KEPT)

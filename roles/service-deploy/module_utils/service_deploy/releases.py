@@ -200,11 +200,18 @@ def _walk(folder: Path, user: str, *, owner: str) -> None:
 
 
 def _own(handle: int, name: str, uid: int, gid: int) -> None:
+    """Change what `name` is now: whoever may write the folder can put something else in its place at any time."""
     found = os.stat(name, dir_fd=handle, follow_symlinks=False)
-    os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
-    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
-        own = found.st_mode & 0o700
-        os.chmod(name, own | (own & 0o500) >> 3, dir_fd=handle)
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
+        return
+    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=handle)
+    try:
+        own = os.fstat(opened).st_mode & 0o700
+        os.fchown(opened, uid, gid)
+        os.fchmod(opened, own | (own & 0o500) >> 3)
+    finally:
+        os.close(opened)
 
 
 def prune(place: Place, keep: int, spared: set[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.node_state import StateError
 from ansible.module_utils.node_state.snapshot import Snapshot
 from ansible.module_utils.service_deploy.health import Process
-from ansible.module_utils.service_deploy.model import ROLLOUTS
+from ansible.module_utils.service_deploy.model import ROLLOUTS, kept
 from ansible.module_utils.service_deploy.records import Good, private_folder
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_rollout(place: Place) -> Rollout | None:
 
 def write_rollout(place: Place, rollout: Rollout) -> None:
     """Keep it, over reboots. It holds secrets: a file for root alone."""
-    private_folder(ROLLOUTS)
+    private_folder(kept(ROLLOUTS))
     Snapshot((json.dumps(asdict(rollout), indent=1) + "\n").encode(), mode=0o600).put(place.rollout)
 
 
