@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from nexus_ops.text import all_visible, visible
+
 
 class Kind(StrEnum):
     """What an event says."""
@@ -55,8 +57,9 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
     """Return the event that ansible-runner's `raw` one stands for, None for those that say nothing of interest."""
     data = raw.get("event_data") or {}
     host, task = data.get("host", ""), _task_name(data.get("task") or data.get("name") or "")
-    common = {"host": host, "task": task, "stdout": raw.get("stdout", ""), "pid": raw.get("pid", 0) or 0}
-    result = data.get("res") or {}
+    stdout = visible(str(raw.get("stdout") or ""), colours=True)
+    common = {"host": host, "task": task, "stdout": stdout, "pid": raw.get("pid", 0) or 0}
+    result = all_visible(data.get("res") or {})
     match raw.get("event"):
         case "playbook_on_task_start" | "playbook_on_handler_task_start":
             return Event(Kind.TASK, **common)
@@ -79,7 +82,7 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
         case "playbook_on_stats":
             return Event(Kind.STATS, **common, stats=_stats(data))
         case "error" | "warning" | "verbose" | "deprecated":
-            return Event(Kind.OUTPUT, **common, message=str(raw.get("stdout", "")).strip())
+            return Event(Kind.OUTPUT, **common, message=stdout.strip())
     return Event(Kind.OUTPUT, **common) if raw.get("stdout") else None
 
 

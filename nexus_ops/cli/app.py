@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nexus_ops.environment import Environment, find_inventories, select_environment
 from nexus_ops.errors import UsageError
+from nexus_ops.text import visible
 
 if TYPE_CHECKING:
     from nexus_ops.intent.model import Intent
@@ -61,12 +62,13 @@ class Application:
 
     def say(self, text: str = "") -> None:
         """Write a line for the person: to stdout, or to stderr when stdout belongs to a JSON document."""
+        text = visible(text)
         sys.stderr.write(text + "\n") if self.json else sys.stdout.write(text + "\n")
 
     def complain(self, text: str) -> None:
         """Write a line to stderr; the last one is the reason given in JSON where no other is known."""
         self.reason = text.removeprefix("error: ")
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(visible(text) + "\n")
 
     def answer(self, document: Any) -> None:
         """Write the one JSON document of a `--json` call to stdout."""

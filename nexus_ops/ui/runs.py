@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nexus_ops.text import visible
 from nexus_ops.ui.tables import make_console, make_table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def show_record(record: Mapping[str, Any], log: str) -> None:
         console.print(make_table(["node", "", *COLUMNS], rows))
     if log.strip():
         console.print()
-        console.print(log.rstrip("\n"))
+        console.print(visible(log.rstrip("\n")))
 
 
 def outcome(counts: Mapping[str, int]) -> str:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nexus_ops.text import visible
+
 PLAIN_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough for a log, so that nothing is cut."""
 
@@ -29,5 +31,5 @@ def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Tabl
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(visible(str(cell))) for cell in row))
     return table
