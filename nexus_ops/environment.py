@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_IWOTH
 
 from nexus_ops.errors import UsageError
 
@@ -65,12 +66,33 @@ def find_inventories(given: Path | None = None, start: Path | None = None) -> Pa
             )
         return given.absolute()
     here = (start or Path.cwd()).absolute()
+    found = _inventories_above(here)
+    if found is None:
+        raise UsageError(
+            f"no folder inventories/ in {here} or above it", next_step="go to your project, or run: nexus-ops init"
+        )
+    return found
+
+
+def _inventories_above(here: Path) -> Path | None:
     for folder in (here, *here.parents):
         if (folder / "inventories").is_dir():
+            _require_trust(folder / "inventories")
             return folder / "inventories"
-    raise UsageError(
-        f"no folder inventories/ in {here} or above it", next_step="go to your project, or run: nexus-ops init"
-    )
+    return None
+
+
+def _require_trust(inventories: Path) -> None:
+    """Raise UsageError where root would take orders from others: what lies there can run programs, as git's hooks can.
+
+    A folder of whoever called sudo is taken, as git takes it (git-config(1), safe.directory).
+    """
+    found = inventories.stat()
+    if os.geteuid() == 0 and (str(found.st_uid) not in {"0", os.environ.get("SUDO_UID")} or found.st_mode & S_IWOTH):
+        raise UsageError(
+            f"{inventories} can be written by others than root (user {found.st_uid})",
+            next_step=f"if you trust them, name it: --inventories {inventories}",
+        )
 
 
 def environment_to_make(given: Path | None, name: str) -> Environment:
@@ -79,10 +101,7 @@ def environment_to_make(given: Path | None, name: str) -> Environment:
     `given` is the inventories folder that was asked for, if any. Raises UsageError when it is not a folder.
     """
     if given is None:
-        try:
-            return Environment(find_inventories() / name)
-        except UsageError:
-            return Environment(Path.cwd() / "inventories" / name)
+        return Environment((_inventories_above(Path.cwd()) or Path.cwd() / "inventories") / name)
     if given.exists() and not given.is_dir():
         raise UsageError(f"{given} is not a folder", next_step="name the folder that holds your environments")
     return Environment(given.absolute() / name)

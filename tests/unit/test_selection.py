@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from nexus_ops.environment import chosen_name, environment_to_make
+from nexus_ops.environment import chosen_name, environment_to_make, find_inventories
 from nexus_ops.errors import UsageError
 
 
@@ -29,3 +31,24 @@ def test_it_is_made_here_unless_there_is_a_place_above(tmp_path: Path, monkeypat
     (below / "file").touch()
     with pytest.raises(UsageError, match="is not a folder"):
         environment_to_make(below / "file", "demo")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is about root")
+def test_root_takes_no_orders_from_a_folder_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inventories = tmp_path / "inventories"
+    (tmp_path / "below").mkdir()
+    inventories.mkdir()
+    os.chown(inventories, 65534, 65534)
+    monkeypatch.chdir(tmp_path / "below")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    for find in (find_inventories, partial(environment_to_make, None, "x")):
+        with pytest.raises(UsageError, match="can be written by others than root") as refused:
+            find()
+        assert str(refused.value.next_step).endswith(f"--inventories {inventories}")
+    assert find_inventories(inventories) == inventories, "who names it trusts it"
+    monkeypatch.setenv("SUDO_UID", "65534")
+    assert find_inventories() == inventories, "that of the person who called sudo"
+    os.chown(inventories, 0, 0)
+    inventories.chmod(0o777)
+    with pytest.raises(UsageError):
+        find_inventories()
