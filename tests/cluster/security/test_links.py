@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PLACES = "/var/lib /var/cache /var/log /opt /etc /run /usr/local"
 OWNERS = ("nexus-web", "nexus-status", "caddy", "netdata")
-# Each folder and file in a folder of `account`, but for those below one that was exchanged already, and what the service reads.
+# Each part of a folder of `account`, but for what is below one that was exchanged already, and what the service reads.
 PLANT = """
 find {places} -xdev -type d -user {account} | while read -r folder; do
     find "$folder" -mindepth 1 -maxdepth 1 -not -name '*.kept' -not -name posts.jsonl | while read -r part; do
