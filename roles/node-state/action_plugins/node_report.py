@@ -31,7 +31,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _look_for(self, virtual_ip: str) -> dict[str, Any]:
         """Say whether the node has that address, without the price of a module; of none only that it answers."""
-        command = shlex.join(["ip", "-oneline", "address", "show", "to", virtual_ip]) if virtual_ip else "true"
+        # Debian 13's ip colours what it prints to a terminal, and Ansible is one.
+        ask = ["ip", "-color=never", "-oneline", "address", "show", "to", virtual_ip]
+        command = shlex.join(ask) if virtual_ip else "true"
         answer = self._low_level_execute_command(command)
         # A login may print more.
         report = {"has_virtual_ip": f" {virtual_ip}/" in answer["stdout"]} if virtual_ip else {}
