@@ -87,8 +87,8 @@ def test_status_says_what_is_not_as_declared(whole_six: Cluster) -> None:
 
 
 def test_status_sees_a_floating_ip_and_a_lock_in_the_wrong_hands(whole_six: Cluster) -> None:
-    cluster, first = whole_six, whole_six.nodes()[0]
-    cluster.run(first, "ip", "address", "add", f"{cluster.virtual_ip}/32", "dev", "lo")
+    cluster, first, wrong = whole_six, whole_six.nodes()[0], "w3"  # Debian 13
+    cluster.run(wrong, "ip", "address", "add", f"{cluster.virtual_ip}/32", "dev", "lo")
     taken = (
         "import fcntl; f = open('/run/nexus-ops/run.lock', 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); "
     )
@@ -101,10 +101,10 @@ def test_status_sees_a_floating_ip_and_a_lock_in_the_wrong_hands(whole_six: Clus
         left = cluster.cli("lock", "release", "--yes").expect(1)
         assert stranger.poll() is None
         stranger.communicate("\n")
-    cluster.run(first, "ip", "address", "delete", f"{cluster.virtual_ip}/32", "dev", "lo")
+    cluster.run(wrong, "ip", "address", "delete", f"{cluster.virtual_ip}/32", "dev", "lo")
     document = result.document
-    assert set(document["virtual_ip_holders"]) == {cluster.holder(), first}, result
-    assert f"{first} is no load balancer in nexus.yml: run apply" in document["problems"][0], result
+    assert set(document["virtual_ip_holders"]) == {cluster.holder(), wrong}, result
+    assert f"{wrong} is no load balancer in nexus.yml: run apply" in document["problems"][0], result
     pattern = rf"process \d+ \(python3\) of root has the lock on {first}, and is no run of Nexus Ops"
     assert re.fullmatch(f"{pattern}: end it there", document["problems"][1]), result
     assert re.search(f"{pattern}; nothing was changed; end it there", refused.err), refused
