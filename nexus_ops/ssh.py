@@ -24,6 +24,7 @@ ANSIBLE_ARGUMENTS = (
     """-o {{ ('UserKnownHostsFile="' ~ inventory_dir ~ '/known_hosts"') | quote }}"""
     " -o StrictHostKeyChecking=yes -o ConnectTimeout=10"
     " -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+    " -o ForwardAgent=no"  # root of a node could use it
     # An agent with many keys would use up the server's MaxAuthTries before the key that nexus.yml names is tried.
     "{{ ' -o IdentitiesOnly=yes' if ansible_ssh_private_key_file | default('') else '' }}"
 )
@@ -47,6 +48,7 @@ def ssh_command(
         "BatchMode=yes",
         f'UserKnownHostsFile="{environment.known_hosts}"',
         "StrictHostKeyChecking=yes",
+        "ForwardAgent=no",
         f"ConnectTimeout={connect_timeout}",
         "ServerAliveInterval=5",
         f"ServerAliveCountMax={alive_count}",

@@ -149,10 +149,16 @@ CRASH = """def main() -> None:
         print("line", number, flush=True)
     raise SystemExit("no database")
 """
+HEALTH = '        if path == "/healthz":\n'
+CONTINUES = r"""        while path == "/healthz" and not STOPPING.wait(0.3):
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+"""
 BAD = {
-    "unhealthy": ("unhealthy = (STATE", "unhealthy = True or (STATE", "503 Service Unavailable"),
+    "unhealthy": ("else HTTPStatus.OK\n", "else HTTPStatus.SERVICE_UNAVAILABLE\n", "503 Service Unavailable"),
     "crashes": ("def main() -> None:\n", CRASH, "no database"),
     "hangs": ("def main() -> None:\n", "def main() -> None:\n    time.sleep(3600)\n", r"waited 4 s"),
+    "never answers to the end": (HEALTH, CONTINUES + HEALTH, r"waited 4 s"),
 }
 
 

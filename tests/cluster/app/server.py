@@ -1,8 +1,8 @@
 """The service under test: says which host and release answered, and records every POST it processes durably.
 
 `GET /`, `GET /slow?ms=N`, `GET /drip?ms=N` (begins at once, ends after N ms), `GET /ws` (a websocket that says the
-release again and again), `POST /?ms=N` (records the id, then waits, then answers), `GET /healthz` (503 while
-`$STATE_DIRECTORY/unhealthy` exists). On SIGTERM it finishes what it has accepted.
+release again and again), `POST /?ms=N` (records the id, then waits, then answers), `GET /healthz` (200, or
+the status that is in `$STATE_DIRECTORY/unhealthy`). On SIGTERM it finishes what it has accepted.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ class Handler(BaseHTTPRequestHandler):
         """Answer `/`, `/slow` and `/healthz`."""
         path = urlsplit(self.path).path
         if path == "/healthz":
-            unhealthy = (STATE / "unhealthy").exists()
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE if unhealthy else HTTPStatus.OK, {"healthy": not unhealthy})
+            unhealthy = STATE / "unhealthy"
+            status = HTTPStatus(int(unhealthy.read_text())) if unhealthy.exists() else HTTPStatus.OK
+            self._answer(status, {"healthy": status == HTTPStatus.OK})
             return
         if path == "/drip":
             self._drip()

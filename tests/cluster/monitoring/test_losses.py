@@ -98,6 +98,8 @@ def test_a_parent_is_lost_and_its_history_is_whole_when_it_is_back(monitored: Mo
     assert {status["nodes"][child]["state"] for child in monitored.children} == {"live"}, status
 
     cluster.run("w1", "systemctl", "stop", "nexus-service-web")
+    unhealthy = "/var/lib/nexus-status/unhealthy"
+    cluster.run("w2", "sh", "-c", f"echo 302 >{unhealthy}")  # load balancers send it nothing: 2xx alone is well
     stopped = time.monotonic()
     down = partial(monitored.webhook.find, node="w1", alarm="nexus_service_down")
     wait_until("the webhook hears of the service while one parent is lost", SERVICE_ALERT, partial(down, since=stopped))
@@ -106,6 +108,10 @@ def test_a_parent_is_lost_and_its_history_is_whole_when_it_is_back(monitored: Mo
     assert "w1" in alert.document["text"], f"the text names the node: {alert}"
     note("alert service down after", f"{alert.came - stopped:.1f} s", f"{SERVICE_ALERT:g} s")
     page.screenshot("service-down")
+    redirecting = partial(monitored.webhook.find, node="w2", alarm="nexus_service_down", since=stopped)
+    wait_until("the webhook hears of the one that redirects", SERVICE_ALERT, redirecting)
+    assert "status" in redirecting()[0].document["text"], redirecting()
+    cluster.run("w2", "rm", unhealthy)
     cluster.run("w1", "systemctl", "start", "nexus-service-web")
     wait_until("the webhook hears that it is back", SERVICE_ALERT, partial(down, since=stopped, status="clear"))
 
