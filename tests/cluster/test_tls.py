@@ -19,7 +19,8 @@ from tests.cluster.cli import run
 from tests.cluster.cluster import STATUS_DOMAIN
 from tests.cluster.conftest import booted, installed
 from tests.cluster.measure import wait_until
-from tests.cluster.monitoring.monitored import complete
+from tests.cluster.monitoring.browser import Browser
+from tests.cluster.monitoring.monitored import all_live, complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def test_own_authority_is_the_same_on_every_load_balancer(pair: Cluster) -> None
     assert left.split() == [str(pair.folder / "secrets" / "ca.key")], "the key is nowhere else on the controller"
 
 
-def test_the_dashboard_shows_data_through_every_load_balancer_behind_tls(pair: Cluster) -> None:
+def test_the_dashboard_shows_data_through_every_load_balancer_behind_tls(pair: Cluster, tmp_path: Path) -> None:
     pair.cli("monitor", "enable", "--yes").expect(0)
 
     def live() -> bool:
@@ -101,6 +102,12 @@ def test_the_dashboard_shows_data_through_every_load_balancer_behind_tls(pair: C
                 timeout=5,
             )
             assert set(answer.json()["mirrored_hosts"]) == set(pair.nodes()), f"{path} through {address}"
+        folder = tmp_path / address.replace(":", "-")
+        folder.mkdir()
+        with Browser(folder, flags=("--ignore-certificate-errors",)) as browser:  # it takes no file of an authority
+            browser.open(f"[{address}]", password, "https")
+            browser.wait_for("the page shows all nodes as live", 30, all_live(pair.nodes()))
+            assert browser.moving(15) == set(pair.nodes()), f"values move on the page at {address}"
     pair.cli("status").expect(0)
     assert pair.cli("monitor", "enable", "--yes", "--json").expect(0).document["changed"] == 0
     assert pair.cli("plan", "all", "--json").expect(0).document["changes"] == 0

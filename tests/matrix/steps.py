@@ -19,7 +19,7 @@ from tests.cluster.cluster import APP, BOOT_SECONDS, STATUS_DOMAIN, STATUS_PORT,
 from tests.cluster.load import Stream
 from tests.cluster.measure import RunningLoad, wait_until
 from tests.cluster.monitoring.browser import Browser
-from tests.cluster.monitoring.monitored import PAGE, USER, complete, each_state
+from tests.cluster.monitoring.monitored import PAGE, USER, all_live, complete, each_state
 from tests.cluster.repository import Repository
 from tests.matrix import machines
 from tests.matrix.app import App
@@ -229,15 +229,9 @@ def ask_dashboard(run: Run) -> None:
         scheme = "http" if run.cell.tls == "off" else "https"
         with Browser(folder, flags=flags) as browser:
             browser.open(host if host == DASHBOARD_DOMAIN else place, password, scheme)
-            browser.wait_for(f"the page at {address} shows all nodes as live", 30, all_live(cluster))
+            browser.wait_for(f"the page at {address} shows all nodes as live", 30, all_live(cluster.nodes()))
             assert browser.moving(15) == set(cluster.nodes()), f"values move on the page at {address}"
             browser.screenshot("page")
-
-
-def all_live(cluster: Cluster) -> Callable[[dict[str, str]], bool]:
-    """Return what tells whether the states that a page shows are those of a cluster that is well."""
-    wanted = dict.fromkeys(cluster.nodes(), "live")
-    return lambda states: states == wanted
 
 
 def deploy(run: Run) -> None:

@@ -19,7 +19,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.measure import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.cluster.cli import Result
     from tests.cluster.monitoring.webhook import Webhook
@@ -198,6 +198,12 @@ def complete(nodes: dict[str, Any], parents: list[str]) -> bool:
         and {name for name, seen in node["parents"].items() if seen["state"] == "live"} == {*parents}
         for node in nodes.values()
     )
+
+
+def all_live(nodes: list[str]) -> Callable[[dict[str, str]], bool]:
+    """Return what tells whether the states that a page shows are those of `nodes` that are all well."""
+    wanted = dict.fromkeys(nodes, "live")
+    return lambda states: states == wanted
 
 
 def scan(addresses: dict[str, str]) -> dict[str, list[int]]:
