@@ -28,7 +28,7 @@ OURS = ("caddy.service", "caddy.socket", "keepalived.service", "netdata.service"
 SERVICE_UNITS = "nexus-"
 MIB = 1024**2
 LITTLE_SPACE, NO_SPACE = 1024 * MIB, 300 * MIB
-SMALL_PLACES = {"/var/lib/nexus": 10 * MIB, "/var/lib/caddy": 10 * MIB}
+SMALL_PLACES = {"/var/lib/nexusops": 10 * MIB, "/var/lib/caddy": 10 * MIB}
 """Where a file system of its own needs little, and how much a run needs there at least."""
 LITTLE_MEMORY = 128 * MIB
 SKEW, BAD_SKEW = 3.0, 60.0

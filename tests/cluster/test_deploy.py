@@ -81,7 +81,7 @@ def releases(cluster: Cluster) -> dict[str, str]:
 
 def has_switched(cluster: Cluster, worker: str, before: dict[str, str]) -> bool:
     """Return whether a worker has seen another release of web healthy than `before`."""
-    record = json.loads(cluster.run(worker, "cat", "/var/lib/nexus/services/web.json"))
+    record = json.loads(cluster.run(worker, "cat", "/var/lib/nexusops/services/web.json"))
     return bool(record["release"] != before[worker])
 
 

@@ -245,9 +245,9 @@ def test_refused_says_nothing_where_nothing_listens(environment: Environment, in
 def test_a_small_file_system_below_opt_and_one_that_needs_little(environment: Environment, intent: Intent) -> None:
     _, severity, what = only(diagnose(environment, intent, w1={"space": {"/opt/nexus": 12 * 1024**2}}))
     assert (severity, what) == ("error", "12 MiB are free in /opt/nexus")
-    assert diagnose(environment, intent, w1={"space": {"/var/lib/nexus": 12 * 1024**2}}).all == []
-    found = diagnose(environment, intent, w1={"space": {"/var/lib/nexus": 65536}})
-    assert only(found)[2] == "0 MiB are free in /var/lib/nexus"
+    assert diagnose(environment, intent, w1={"space": {"/var/lib/nexusops": 12 * 1024**2}}).all == []
+    found = diagnose(environment, intent, w1={"space": {"/var/lib/nexusops": 65536}})
+    assert only(found)[2] == "0 MiB are free in /var/lib/nexusops"
 
 
 def test_name_servers_that_do_not_answer_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

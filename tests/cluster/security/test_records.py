@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.cluster.cluster import Cluster
 
 LOCKS = ("/run/nexus-ops/run.lock", "/run/nexus-ops/service-deploy/lock")
-OWNERS = "find /var/lib/nexus /run/nexus-ops /etc/nexus-ops -not -user root"
+OWNERS = "find /var/lib/nexusops /run/nexus-ops /etc/nexus-ops -not -user root"
 SECRET = "hunter2-secret"
 
 
@@ -24,10 +24,10 @@ def add_service(cluster: Cluster, name: str, port: int) -> dict[str, Any]:
 
 
 def test_what_earlier_versions_kept_is_found_and_moved(attacked: Cluster) -> None:
-    attacked.run("n1", "mv", "/var/lib/nexus", "/var/lib/nexus-ops")
+    attacked.run("n1", "mv", "/var/lib/nexusops", "/var/lib/nexus-ops")
     assert attacked.cli("plan", "all", "--json").expect(0).document["changes"] == 0
     assert attacked.cli("apply", "all", "--yes", "--json").expect(0).document["changed"] == 0
-    attacked.run("n1", "test", "-d", "/var/lib/nexus/services", "-a", "!", "-e", "/var/lib/nexus-ops")
+    attacked.run("n1", "test", "-d", "/var/lib/nexusops/services", "-a", "!", "-e", "/var/lib/nexus-ops")
 
 
 def test_a_service_called_ops_owns_nothing_of_ours(attacked: Cluster) -> None:
@@ -41,7 +41,7 @@ def test_a_service_called_ops_owns_nothing_of_ours(attacked: Cluster) -> None:
         assert attacked.run("n1", "stat", "-c", "%U", "/var/lib/nexus-ops").strip() == "nexus-ops"
         assert attacked.run("n1", "sh", "-c", OWNERS) == ""
         ops = Attacker(attacked, "n1", "nexus-ops")
-        for path in ("/var/lib/nexus/services/web.json", "/etc/nexus-ops/services/web.env"):
+        for path in ("/var/lib/nexusops/services/web.json", "/etc/nexus-ops/services/web.env"):
             assert SECRET in attacked.run("n1", "cat", path)
             assert ops.run(f"open({path!r})").startswith("PermissionError")
     finally:
@@ -50,10 +50,10 @@ def test_a_service_called_ops_owns_nothing_of_ours(attacked: Cluster) -> None:
 
 
 def test_a_folder_that_was_given_away_is_taken_back(attacked: Cluster) -> None:
-    attacked.run("n1", "chown", "-R", "nexus-web:", "/var/lib/nexus/services", "/var/lib/nexus/history")
+    attacked.run("n1", "chown", "-R", "nexus-web:", "/var/lib/nexusops/services", "/var/lib/nexusops/history")
     (attacked.folder / "apps/web/next").touch()
     attacked.cli("deploy", "web", "--yes").expect(0)
-    owners = attacked.run("n1", "stat", "-c", "%U %a", "/var/lib/nexus/services", "/var/lib/nexus/history")
+    owners = attacked.run("n1", "stat", "-c", "%U %a", "/var/lib/nexusops/services", "/var/lib/nexusops/history")
     assert owners == "root 700\n" * 2
 
 

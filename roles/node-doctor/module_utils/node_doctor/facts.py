@@ -14,7 +14,7 @@ PLACES = (
     "/opt/nexus",
     "/var",
     "/var/lib",
-    "/var/lib/nexus",
+    "/var/lib/nexusops",
     "/var/lib/caddy",
     "/var/lib/netdata",
     "/var/cache",

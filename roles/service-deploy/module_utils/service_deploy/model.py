@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.node_state import StateError
 
-KEPT = Path("/var/lib/nexus")  # no service's: systemd makes theirs, /var/lib/nexus-NAME, and gives it to the service
+KEPT = Path("/var/lib/nexusops")  # no service's: systemd makes theirs, /var/lib/nexus-NAME, and gives it to the service
 KEPT_BEFORE = Path("/var/lib/nexus-ops")  # which is that of a service called ops
 RECORDS = "services"  # what is known to work here
 HISTORY = "history"  # what became of each release
@@ -39,7 +39,7 @@ def has_former() -> bool:
     except FileNotFoundError:
         return False
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
-    return ours and (KEPT_BEFORE / RECORDS).is_dir() and not KEPT.exists()
+    return ours and (KEPT_BEFORE / RECORDS).is_dir() and not (KEPT / RECORDS).exists()
 
 
 def seconds_of(duration: str) -> float:
