@@ -184,7 +184,7 @@ def ports_of(intent: Intent, node: Node) -> dict[int, str]:
     """Return the TCP ports that the intent needs on `node`, with what for."""
     wanted: dict[int, str] = {}
     if Role.LB in node.roles:
-        wanted[80] = "the load balancer"
+        wanted[80] = wanted[2020] = "the load balancer"
         if intent.ha.tls is not Tls.OFF:
             wanted[443] = "the load balancer"
     if intent.monitoring.enabled and node in intent.parents:

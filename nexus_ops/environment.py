@@ -77,21 +77,23 @@ def find_inventories(given: Path | None = None, start: Path | None = None) -> Pa
 def _inventories_above(here: Path) -> Path | None:
     for folder in (here, *here.parents):
         if (folder / "inventories").is_dir():
-            _require_trust(folder / "inventories")
+            require_trust(folder / "inventories")
             return folder / "inventories"
     return None
 
 
-def _require_trust(inventories: Path) -> None:
+def require_trust(path: Path) -> None:
     """Raise UsageError where root would take orders from others: what lies there can run programs, as git's hooks can.
 
-    A folder of whoever called sudo is taken, as git takes it (git-config(1), safe.directory).
+    What belongs to whoever called sudo is taken, as git takes it (git-config(1), safe.directory). A link counts as well
+    as what it leads to.
     """
-    found = inventories.stat()
-    if os.geteuid() == 0 and (str(found.st_uid) not in {"0", os.environ.get("SUDO_UID")} or found.st_mode & S_IWOTH):
+    trusted = {"0", os.environ.get("SUDO_UID")}
+    link, found = path.lstat(), path.stat()
+    if os.geteuid() == 0 and (not {str(link.st_uid), str(found.st_uid)} <= trusted or found.st_mode & S_IWOTH):
         raise UsageError(
-            f"{inventories} can be written by others than root (user {found.st_uid})",
-            next_step=f"if you trust them, name it: --inventories {inventories}",
+            f"{path} can be written by others than root (user {link.st_uid})",
+            next_step="if you trust them, name the folder: --inventories FOLDER",
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nexus_ops import lock_holder
 from nexus_ops.errors import NexusError
 from nexus_ops.ssh import ssh_command
+from nexus_ops.text import all_visible, visible
 
 if TYPE_CHECKING:
     from nexus_ops.environment import Environment
@@ -115,7 +116,7 @@ class Link:
         other = ""
         for line in process.stdout:
             try:
-                message = json.loads(line)
+                message = all_visible(json.loads(line))
             except ValueError:  # what a login prints
                 other = line.strip() or other
                 continue
@@ -123,7 +124,7 @@ class Link:
                 self.state = "ready"
             else:
                 self.messages.put(message)
-        lines = [text.strip() for text in process.stderr.read().splitlines() if text.strip()]
+        lines = [visible(text.strip()) for text in process.stderr.read().splitlines() if text.strip()]
         self.reason = self.reason or (lines[-1].removeprefix("ssh: ") if lines else other or "the connection ended")
         self.state = "gone"
         self.messages.put(None)

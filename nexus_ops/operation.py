@@ -23,6 +23,7 @@ from nexus_ops.locking import Lock, environment_lock
 from nexus_ops.runner import Outcome, execute, load_ahead, plan_invocation
 from nexus_ops.runs import RunRecord, start_record
 from nexus_ops.secrets import ensure_secrets, require_password_hash
+from nexus_ops.text import visible
 
 PLAYBOOKS = {
     "ha": "ha",
@@ -156,6 +157,7 @@ def run_playbook(
 
 def _tell(record: RunRecord, text: str) -> None:
     """Say something before the run has begun: on stderr, and in its log."""
+    text = visible(text)
     sys.stderr.write(text + "\n")
     with record.log.open("a", encoding="utf-8") as log:
         log.write(text + "\n")

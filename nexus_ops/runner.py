@@ -21,6 +21,7 @@ from typing import Any
 from nexus_ops.content import Content
 from nexus_ops.events import Event, Kind, read_event
 from nexus_ops.files import named_pipe
+from nexus_ops.text import visible
 
 INTERRUPT_PATIENCE = 15.0
 """Seconds that Ansible has to end by itself once it was asked to; then it is killed."""
@@ -302,7 +303,8 @@ def _run(
             )
         outcome.returned = run.rc
         if run.rc not in (0, 2, 4) and not outcome.output:
-            outcome.output.append(Path(run.config.artifact_dir, "stdout").read_text(encoding="utf-8")[-2000:].strip())
+            said = Path(run.config.artifact_dir, "stdout").read_text(encoding="utf-8", errors="replace")
+            outcome.output.append(visible(said[-2000:].strip()))
     except Exception as error:  # whatever goes wrong in that thread has to reach the person
         outcome.output.append(f"ansible-runner: {type(error).__name__}: {error}")
     finally:

@@ -19,11 +19,11 @@ def visible(text: str, *, colours: bool = False) -> str:
 
 
 def all_visible(value: Any) -> Any:
-    """Return what JSON can hold, with every text in it made `visible`; keys stay as they are."""
+    """Return what JSON can hold, with every text in it made `visible`."""
     if isinstance(value, str):
         return visible(value) if CONTROL.search(value) else value
     if isinstance(value, Mapping):
-        return {key: all_visible(child) for key, child in value.items()}
+        return {all_visible(key): all_visible(child) for key, child in value.items()}
     if isinstance(value, list):
         return [all_visible(child) for child in value]
     return value

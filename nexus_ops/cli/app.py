@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nexus_ops.environment import Environment, find_inventories, select_environment
+from nexus_ops.environment import Environment, find_inventories, require_trust, select_environment
 from nexus_ops.errors import UsageError
 from nexus_ops.text import visible
 
@@ -45,7 +45,11 @@ class Application:
     @cached_property
     def environment(self) -> Environment:
         """Return the selected environment; raises UsageError when the choice is not clear."""
-        found = self.open(select_environment(self.inventories, self.environment_name))
+        found = select_environment(self.inventories, self.environment_name)
+        if self.inventories_given is None:
+            require_trust(found.folder)
+            require_trust(found.intent)
+        self.open(found)
         return replace(found, sudo_password=ask_sudo_password()) if self.ask_become_pass else found
 
     def open(self, environment: Environment) -> Environment:
@@ -89,7 +93,7 @@ class Application:
         if yes:
             return True
         self.require_terminal(next_step)
-        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.write(f"{visible(question)} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 

@@ -126,6 +126,7 @@ class Injector:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._remedy.pid, signal.SIGTERM)
             self._remedy.wait()
+            self._remedy = None
 
     def _podman(self, what: str, node: str) -> None:
         from nexus_ops.sandbox import podman

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nexus_ops.text import visible
+from nexus_ops.text import all_visible, visible
 from nexus_ops.ui.tables import make_console, make_table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def show_list(records: Iterable[Mapping[str, Any]]) -> None:
 
 def show_record(record: Mapping[str, Any], log: str) -> None:
     """Print who ran what when with what result, how each node fared, and the log."""
-    console = make_console()
+    console, record = make_console(), all_visible(record)
     limit = f" --limit {record['limit']}" if record.get("limit") else ""
     seconds = f", {record['seconds']:g} s" if "seconds" in record else ""
     console.print(f"{record['run']}: {record['command']}{limit}, by {record['by']}, started {record['started']}")

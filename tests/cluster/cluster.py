@@ -43,7 +43,7 @@ connection = http.client.HTTPConnection("localhost")
 connection.sock = socket.socket(socket.AF_UNIX)
 connection.sock.settimeout(5)
 connection.sock.connect("/run/caddy/admin.sock")
-connection.request("GET", "/{path}")
+connection.request("GET", "/{path}", headers={{"Host": ""}})
 print(connection.getresponse().read().decode())
 """
 

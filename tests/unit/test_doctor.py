@@ -120,7 +120,7 @@ def test_a_port_of_a_service_is_in_use(environment: Environment, intent: Intent)
 
 
 def test_ports_of_a_node(intent: Intent) -> None:
-    assert ports_of(intent, intent.nodes["lb1"]) == {80: "the load balancer"}
+    assert ports_of(intent, intent.nodes["lb1"]) == dict.fromkeys((80, 2020), "the load balancer")
     assert ports_of(intent, intent.nodes["w1"]) == {8080: "service web"}
     assert ports_of(intent, intent.nodes["mgr1"]) == {}
 

@@ -260,5 +260,5 @@ def test_the_health_page_can_be_made_to_fail(service: tuple[subprocess.Popen[byt
         return {outcome.error for outcome in outcomes}
 
     assert errors() == {None}
-    (tmp_path / "unhealthy").touch()
+    (tmp_path / "unhealthy").write_text("503")
     assert errors() == {"status 503"}

@@ -221,7 +221,7 @@ def main() -> None:
         # An upload or a setup of a run that was killed may go on here: it ends first.
         with contextlib.nullcontext() if reads else alone(parameters["setup_timeout"] + PATIENCE):
             if not reads:
-                records.move_former()
+                records.make_kept_private()
             found = bring_about(node, parameters)
     except StateError as error:
         module.fail_json(msg=str(error), **state.result())

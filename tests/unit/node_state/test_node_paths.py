@@ -85,8 +85,12 @@ def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(strangers: Path,
 
 def test_something_that_is_no_file_is_not_read(strangers: Path) -> None:
     os.mkfifo(strangers / "pipe")
-    with pytest.raises(OSError, match="it is no file"):
+    with pytest.raises(OSError, match="it is no file") as refused:
         Snapshot.of(strangers / "pipe")
+    assert refused.value.filename == str(strangers / "pipe")
+    with pytest.raises(IsADirectoryError) as refused:
+        Snapshot.of(strangers)
+    assert refused.value.filename == str(strangers)
 
 
 def test_missing_folders_are_made_and_links_in_circles_end(tmp_path: Path) -> None:

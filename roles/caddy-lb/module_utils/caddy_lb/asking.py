@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.caddy_lb.routing import Upstream, seconds_of, upstreams_of
@@ -31,12 +32,16 @@ def ask_caddy(path: str, timeout: float = 2) -> Any:
     try:
         connection.sock.settimeout(timeout)
         connection.sock.connect(ADMIN)
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
+        connection.request("GET", path, headers={"Host": ""})  # all that Caddy 2.6 takes over such a socket
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
     except (http.client.HTTPException, ValueError) as error:
         raise OSError(f"Caddy's admin interface: {error}") from error
     finally:
         connection.close()
+    if answer.status != HTTPStatus.OK:
+        raise OSError(f"Caddy's admin interface: {answer.status} {answer.reason}")
+    return document
 
 
 def failures() -> dict[str, int]:

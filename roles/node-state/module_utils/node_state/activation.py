@@ -87,8 +87,11 @@ def _take_back(due: Due, unit: str, by: str) -> str:
         for name, snapshot in sockets.items():
             if not snapshot.exists:
                 units.enable(name, wanted=False)
-        for path, snapshot in previous.items():
-            snapshot.put(path)
+        try:
+            for path, snapshot in previous.items():
+                snapshot.put(path)
+        except StateError as error:
+            return f"its previous files could not be put back: {error}"
         _read_unit_files(due, unit)
         for name, snapshot in sockets.items():
             if snapshot.exists:

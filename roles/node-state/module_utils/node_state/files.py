@@ -208,7 +208,7 @@ def remove(path: Path) -> None:
                 shutil.rmtree(spot)
             else:
                 spot.unlink(missing_ok=True)
-    except FileNotFoundError:
-        return
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.exists():
+            return
         raise StateError(f"cannot remove {path}: {error.strerror}") from error

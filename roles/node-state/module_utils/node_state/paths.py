@@ -39,8 +39,10 @@ def open_folder(path: Path, *, make: bool = False) -> int:
                     here = _replaced(here, os.open("/", os.O_RDONLY | os.O_DIRECTORY))
                 continue
             here = _replaced(here, os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here))
-    except BaseException:
+    except BaseException as error:
         os.close(here)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     return here
 

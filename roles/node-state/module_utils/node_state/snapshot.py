@@ -30,6 +30,13 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _require_file(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no file")
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A file, a symbolic link or nothing. Both `content` and `target` None: nothing is there."""
@@ -45,16 +52,19 @@ class Snapshot:
         """Return what is at `path` now. Raises OSError, IsADirectoryError for a folder, and as `folder_of` does."""
         try:
             with folder_of(path) as spot:
-                if spot.is_symlink():
+                found = spot.lstat()
+                if stat.S_ISLNK(found.st_mode):
                     return cls(target=str(spot.readlink()))
+                _require_file(found.st_mode)
                 handle = os.open(spot, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as stream:
+                found = os.fstat(handle)
+                return cls(stream.read(), None, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
         except (FileNotFoundError, NotADirectoryError):
             return cls()
-        with os.fdopen(handle, "rb") as stream:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "it is no file", str(path))
-            return cls(stream.read(), None, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
     @property
     def exists(self) -> bool:
@@ -87,16 +97,16 @@ class Snapshot:
 
     def put(self, path: Path) -> None:
         """Make `path` what this is, in one step. Raises OSError, and as `folder_of` does."""
-        with folder_of(path) as spot:
-            try:
+        try:
+            with folder_of(path) as spot:
                 if self.exists:
                     self.stage(spot).replace(spot)
                 else:
                     spot.unlink(missing_ok=True)
                 sync_folder(spot.parent)
-            except OSError as error:
-                error.filename = str(path)
-                raise
+        except OSError as error:
+            error.filename, error.filename2 = str(path), None
+            raise
 
     def to_dict(self) -> dict[str, Any]:
         """Return this as JSON can hold it."""

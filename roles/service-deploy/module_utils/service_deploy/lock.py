@@ -23,8 +23,9 @@ def alone(patience: float) -> Iterator[None]:
     """Wait up to `patience` seconds for the other call to end. Raises StateError. The kernel frees it at any death."""
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + patience
-    with LOCK.open("a") as lock:
-        os.fchmod(lock.fileno(), 0o600)  # who may read a file may lock it
+    # Who may read a file may lock it: nobody else, from its first moment on, also where an earlier version made it.
+    with os.fdopen(os.open(LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as lock:
+        os.fchmod(lock.fileno(), 0o600)
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ansible.module_utils.node_state.errors import StateError
 from ansible.module_utils.node_state.paths import open_folder
 from ansible.module_utils.node_state.snapshot import Snapshot
 from ansible.module_utils.service_deploy.model import (
@@ -95,7 +96,11 @@ def private_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def move_former() -> None:
-    """Move what earlier versions kept to where no service can be the owner."""
-    if has_former():
-        KEPT_BEFORE.rename(KEPT)
+def make_kept_private() -> None:
+    """Move what earlier versions kept to where no service can be the owner, and see that root is. Raises StateError."""
+    try:
+        if has_former():
+            KEPT_BEFORE.rename(KEPT)
+    except OSError as error:
+        raise StateError(f"move {KEPT_BEFORE} to {KEPT} by hand ({error.strerror}), then run this again") from error
+    private_folder(KEPT)
