@@ -150,9 +150,12 @@ CRASH = """def main() -> None:
     raise SystemExit("no database")
 """
 HEALTH = '        if path == "/healthz":\n'
-CONTINUES = r"""        while path == "/healthz" and not STOPPING.wait(0.3):
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.wfile.flush()
+CONTINUES = r"""        with contextlib.suppress(OSError):
+            while path == "/healthz" and not STOPPING.wait(0.3):
+                self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if path == "/healthz":
+            self.close_connection = True
+            return
 """
 BAD = {
     "unhealthy": ("else HTTPStatus.OK\n", "else HTTPStatus.SERVICE_UNAVAILABLE\n", "503 Service Unavailable"),
