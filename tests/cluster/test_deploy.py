@@ -268,6 +268,23 @@ def test_a_rollout_that_was_cut_short_is_completed_after_a_node_was_booted_again
     assert after["w1"] != before["w1"], "the good release stays"
 
 
+def test_a_worker_that_is_lost_in_mid_rollout_is_the_one_that_is_named(cluster: Cluster) -> None:
+    server(cluster).write_text(server(cluster).read_text() + "# lost in the middle\n")
+    before = releases(cluster)
+    process = cluster.cli.start("deploy", "web", "--yes")
+    wait_until("w1 has switched", 60, lambda: has_switched(cluster, "w1", before))
+    cluster.fault("w1", "power-off")
+    assert process.wait(timeout=200) in {1, 3}
+    (last, *_) = cluster.cli("runs", "list", "--json").expect(0).document["runs"]
+    assert last["error"]["node"] == "w1", last
+    cluster.fault("w1", "power-on")
+    wait_until("w1 answers ssh again", 60, lambda: cluster.reachable(cluster.address("w1"), 22))
+    cluster.cli("deploy", "web", "--yes").expect(0)
+    after = releases(cluster)
+    assert len(set(after.values())) == 1
+    assert after["w1"] != before["w1"]
+
+
 def test_another_port_and_fewer_or_more_workers_fail_no_request(cluster: Cluster) -> None:
     with cluster.load(LIGHT) as load:
         load.go_on(1)
