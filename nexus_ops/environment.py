@@ -89,10 +89,11 @@ def require_trust(path: Path) -> None:
     as what it leads to.
     """
     trusted = {"0", os.environ.get("SUDO_UID")}
-    link, found = path.lstat(), path.stat()
-    if os.geteuid() == 0 and (not {str(link.st_uid), str(found.st_uid)} <= trusted or found.st_mode & S_IWOTH):
+    others = [f"user {one.st_uid}" for one in (path.lstat(), path.stat()) if str(one.st_uid) not in trusted]
+    others += ["everybody"] if path.stat().st_mode & S_IWOTH else []
+    if os.geteuid() == 0 and others:
         raise UsageError(
-            f"{path} can be written by others than root (user {link.st_uid})",
+            f"{path} can be written by others than root ({others[0]})",
             next_step="if you trust them, name the folder: --inventories FOLDER",
         )
 

@@ -57,7 +57,7 @@ def read_event(raw: Mapping[str, Any]) -> Event | None:
     """Return the event that ansible-runner's `raw` one stands for, None for those that say nothing of interest."""
     data = raw.get("event_data") or {}
     host, task = data.get("host", ""), _task_name(data.get("task") or data.get("name") or "")
-    stdout = visible(str(raw.get("stdout") or ""), colours=True)
+    stdout = visible(str(raw.get("stdout") or ""))
     common = {"host": host, "task": task, "stdout": stdout, "pid": raw.get("pid", 0) or 0}
     result = all_visible(data.get("res") or {})
     match raw.get("event"):

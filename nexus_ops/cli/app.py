@@ -45,15 +45,14 @@ class Application:
     @cached_property
     def environment(self) -> Environment:
         """Return the selected environment; raises UsageError when the choice is not clear."""
-        found = select_environment(self.inventories, self.environment_name)
-        if self.inventories_given is None:
-            require_trust(found.folder)
-            require_trust(found.intent)
-        self.open(found)
+        found = self.open(select_environment(self.inventories, self.environment_name))
         return replace(found, sudo_password=ask_sudo_password()) if self.ask_become_pass else found
 
     def open(self, environment: Environment) -> Environment:
-        """Return `environment`, and remember that this command works in it."""
+        """Return `environment`, and remember that this command works in it. Raises UsageError, see `require_trust`."""
+        if self.inventories_given is None:
+            for path in filter(Path.exists, (environment.folder, environment.intent)):
+                require_trust(path)
         self.opened.append(environment)
         return environment
 

@@ -18,7 +18,7 @@ ORDERS = ("\x1b", "\x07", "\x9b", "\r")
 def test_orders_to_a_terminal_are_written_out() -> None:
     assert visible("a\tb\r\nc") == "a\tb\nc"
     assert visible("\x1b[31m\x9b") == "\\x1b[31m\\x9b"
-    assert visible("\x1b[31mred\x1b[0m \x1b]0;x\x07", colours=True) == "\x1b[31mred\x1b[0m \\x1b]0;x\\x07"
+    assert visible("\x1b[31mred\x1b[0m \x1b]0;x\x07") == "\\x1b[31mred\\x1b[0m \\x1b]0;x\\x07"
     assert all_visible({"\x07a": ["\x07", 1, None, {"b": "\x1b"}]}) == {"\\x07a": ["\\x07", 1, None, {"b": "\\x1b"}]}
 
 

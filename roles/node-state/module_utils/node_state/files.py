@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.node_state.accounts import gid_of, owner_of, uid_of
 from ansible.module_utils.node_state.commands import last_words, run
 from ansible.module_utils.node_state.errors import StateError
-from ansible.module_utils.node_state.paths import folder_of, open_folder
+from ansible.module_utils.node_state.paths import folder_of, make_folder, open_folder
 from ansible.module_utils.node_state.snapshot import NEW, OLD, Snapshot, sibling, sync_folder
 
 if TYPE_CHECKING:
@@ -188,12 +188,7 @@ def make_directory(entry: dict[str, Any]) -> None:
     path = Path(entry["path"])
     uid, gid = owner_of(entry["owner"], entry["group"])
     try:
-        handle = open_folder(path, make=True)
-        try:
-            os.fchown(handle, uid, gid)
-            os.fchmod(handle, int(entry["mode"], 8))
-        finally:
-            os.close(handle)
+        make_folder(path, uid, gid, int(entry["mode"], 8))
     except OSError as error:
         raise StateError(f"cannot make the folder {path}: {error.strerror}") from error
 

@@ -47,6 +47,16 @@ def open_folder(path: Path, *, make: bool = False) -> int:
     return here
 
 
+def make_folder(path: Path, uid: int, gid: int, mode: int) -> None:
+    """Make a folder, or set the owner and mode of the one that is there. Raises as `open_folder` does."""
+    handle = open_folder(path, make=True)
+    try:
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def folder_of(path: Path) -> Iterator[Path]:
     """Yield `path` by another name, in which its folder cannot be exchanged for another one meanwhile.

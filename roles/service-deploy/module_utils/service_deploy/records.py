@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.node_state.errors import StateError
-from ansible.module_utils.node_state.paths import open_folder
+from ansible.module_utils.node_state.paths import make_folder
 from ansible.module_utils.node_state.snapshot import Snapshot
 from ansible.module_utils.service_deploy.model import (
+    HISTORY,
     KEPT,
     KEPT_BEFORE,
     PENDING,
     RECORDS,
+    ROLLOUTS,
     SETTINGS,
     UNIT_PREFIX,
     UNITS,
@@ -87,13 +89,8 @@ def ports_known(names: Iterable[str], root: Path) -> set[int]:
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that root alone may look into, or make it so again. Raises OSError, and as `open_folder` does."""
-    handle = open_folder(folder, make=True)
-    try:
-        os.fchown(handle, os.geteuid(), os.getegid())
-        os.fchmod(handle, 0o700)
-    finally:
-        os.close(handle)
+    """Make a folder that root alone may look into, or make it so again. Raises as `make_folder` does."""
+    make_folder(folder, os.geteuid(), os.getegid(), 0o700)
 
 
 def make_kept_private() -> None:
@@ -103,4 +100,5 @@ def make_kept_private() -> None:
             KEPT_BEFORE.rename(KEPT)
     except OSError as error:
         raise StateError(f"move {KEPT_BEFORE} to {KEPT} by hand ({error.strerror}), then run this again") from error
-    private_folder(KEPT)
+    for folder in (KEPT, *(KEPT / kind for kind in (RECORDS, HISTORY, ROLLOUTS))):
+        private_folder(folder)
